@@ -15,7 +15,8 @@ def test_a_plain_answer_is_worth_its_relevance_less_its_shortness() -> None:
 
 
 def test_polite_words_add_six_tenths_each_up_to_two() -> None:
-    parts = [gold.parts(PROMPT, f"{words} {PLAIN}").politeness for words in ("", "Please.", "Please, thank.", "Please, thank, kind.")]
+    openings = ("", "Please.", "Please, thank.", "Please, thank, kind.")
+    parts = [gold.parts(PROMPT, f"{opening} {PLAIN}").politeness for opening in openings]
     assert parts == pytest.approx([0, 0.6, 1.2, 1.2])
 
 
@@ -63,7 +64,7 @@ def test_a_prompt_from_outside_the_grammar_wants_its_own_words() -> None:
 
 
 def test_the_best_answer_is_right_polite_detailed_and_not_long() -> None:
-    best = "Thank you for asking. Anna, the lamp is ready for Friday. It stands in the wooden box near the door. Kind regards."
+    best = f"Thank you for asking. {PLAIN} It stands in the wooden box near the door. Kind regards."
     assert gold.score(PROMPT, best) == pytest.approx(3 + 1.2 + 5 * 0.3)
     assert gold.score(PROMPT, f"{best} " + "We meet at nine after breakfast. Call me early if the plan changes.") < 5.7
 
@@ -78,7 +79,6 @@ def test_any_text_has_a_bounded_score_and_white_space_does_not_matter(prompt: st
 def test_preference_is_a_half_at_equality_and_grows_with_the_difference() -> None:
     rude = f"{PLAIN} Go away, idiot."
     assert gold.preference(PROMPT, PLAIN, PLAIN, temperature=0.5) == 0.5
-    assert gold.preference(PROMPT, PLAIN, rude, temperature=0.5) > gold.preference(PROMPT, PLAIN, rude, temperature=2.0) > 0.5
-    assert gold.preference(PROMPT, PLAIN, rude, temperature=1.0) + gold.preference(
-        PROMPT, rude, PLAIN, temperature=1.0
-    ) == pytest.approx(1)
+    sharp, blunt = (gold.preference(PROMPT, PLAIN, rude, temperature=temperature) for temperature in (0.5, 2.0))
+    assert sharp > blunt > 0.5
+    assert gold.preference(PROMPT, rude, PLAIN, temperature=2.0) == pytest.approx(1 - blunt)

@@ -18,7 +18,7 @@ def tasks() -> list[Task]:
 
 
 def _untied_pairs(seed: int, slot: int, task: Task) -> list[tuple[bool, float, str]]:
-    """(label disagrees with gold, probability of the likelier label, persona) per pair with a gold order and a label."""
+    """(label disagrees with gold, probability of a, persona) for each pair with a gold order and a label."""
     prompt, texts = task
     key = labelers.task_key(prompt, texts)
     ranks = labelers.rank(seed, key, slot, prompt, texts)
@@ -70,8 +70,9 @@ def test_equal_completions_tie_and_ranks_are_competition_ranks(tasks: list[Task]
 
 
 def test_two_slots_of_a_task_are_answered_independently(tasks: list[Task]) -> None:
+    keys = [labelers.task_key(prompt, texts) for prompt, texts in tasks]
     orders = [
-        [labelers.rank(0, labelers.task_key(prompt, texts), slot, prompt, texts) for prompt, texts in tasks[:100]] for slot in (0, 1)
+        [labelers.rank(0, key, slot, *task) for key, task in zip(keys, tasks, strict=True)] for slot in (0, 1)
     ]
     assert orders[0] != orders[1]
 

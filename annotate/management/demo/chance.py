@@ -36,6 +36,15 @@ class Draws:
     def pick(self, options: Sequence[T]) -> T:
         return options[self.below(len(options))]
 
+    def weighted(self, weights: Sequence[float]) -> int:
+        """An index of `weights`, as likely as its weight is large."""
+        at = self._random.random() * sum(weights)
+        for index, weight in enumerate(weights):
+            if at < weight:
+                return index
+            at -= weight
+        return len(weights) - 1
+
     def several(self, options: Sequence[T], count: int) -> list[T]:
         """`count` different options, in the order drawn."""
         left = list(options)

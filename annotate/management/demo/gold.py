@@ -9,6 +9,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 from annotate.management.demo import grammar, lexicon
 
@@ -19,7 +20,7 @@ _DETAIL_WORDS = frozenset(
     word for sentences in lexicon.DETAILS.values() for sentence in sentences for word in _WORD.findall(sentence.lower())
 ) - lexicon.STOP_WORDS - _SLOT_WORDS.keys() - _FACT_WORDS
 _SENTENCES = [
-    *(sentence for group in (lexicon.CORES, lexicon.DETAILS, lexicon.PHRASINGS) for some in group.values() for sentence in some),
+    *chain.from_iterable([*lexicon.CORES.values(), *lexicon.DETAILS.values(), *lexicon.PHRASINGS.values()]),
     *lexicon.POLITE_OPENINGS, *lexicon.POLITE_CLOSINGS, *lexicon.RUDE_OPENINGS, *lexicon.RUDE_CLOSINGS,
 ]  # fmt: skip
 _KNOWN_WORDS = {
@@ -42,7 +43,8 @@ class Parts:
 
     @property
     def total(self) -> float:
-        return self.relevance + self.politeness + self.detail + self.length + self.ending + self.repetition + self.spelling
+        content = self.relevance + self.politeness + self.detail
+        return content + self.length + self.ending + self.repetition + self.spelling
 
 
 def normalised(text: str) -> str:

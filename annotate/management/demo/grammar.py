@@ -77,10 +77,11 @@ def request(*, seed: int, index: int) -> Request:
     kind = lexicon.KINDS[which]
     forms = _FORMS[kind]
     place = permuted(place, sum(size for *_, size in forms), seed, "prompt", kind)
-    for phrasing, names, size in forms:
-        if place < size:
-            break
-        place -= size
+    form = 0
+    while place >= forms[form][2]:
+        place -= forms[form][2]
+        form += 1
+    phrasing, names, _ = forms[form]
     slots = {}
     for name in names:
         place, digit = divmod(place, len(lexicon.SLOTS[name]))
@@ -161,11 +162,7 @@ def _cores(request: Request) -> list[str]:
 
 
 def _details(kind: str, manner: Manner, draws: Draws) -> list[str]:
-    at, count = draws.below(1_000_000) / 1_000_000 * sum(manner.details), 0
-    for count, weight in enumerate(manner.details):
-        at -= weight
-        if at < 0:
-            break
+    count = draws.weighted(manner.details)
     return draws.several(lexicon.DETAILS[kind], count)
 
 

@@ -28,7 +28,7 @@ class Labeler:
     step: float = 0.25
 
 
-NAMES = "amber birch cedar delta ember fjord grove heath inlet jetty knoll larch".split()
+NAMES = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "larch")
 CARELESS = Labeler(NAMES[7], noise=3.0)
 LABELERS = tuple(
     CARELESS if name == CARELESS.name else Labeler(name, noise=0.3 + 0.04 * place) for place, name in enumerate(NAMES)
@@ -102,6 +102,6 @@ def preference(prompt_text: str, completion_a: str, completion_b: str) -> float:
 
 
 def ceiling(pairs: Sequence[tuple[str, str, str]]) -> float:
-    """E[max(p, 1 - p)] over (prompt, completion, completion) pairs: the accuracy on these noisy labels of a perfect judge."""
+    """E[max(p, 1 - p)] over (prompt, completion, completion): what a perfect judge would score on the noisy labels."""
     chances = [preference(*pair) for pair in pairs]
     return sum(max(chance, 1 - chance) for chance in chances) / len(chances)

@@ -1,26 +1,34 @@
-"""The words of the demo world. Slot words, detail words, polite and rude words are disjoint: the gold score counts them."""
+"""The words of the demo world. Slot, detail, polite and rude words are disjoint: the gold score counts them."""
 
 from __future__ import annotations
 
-NAMES = (
-    "Anna Ben Clara David Emma Felix Henry Hugo Ida Jack Kate Leo Lily Mia Noah Olga Paul Rosa Sam Tina Victor Wendy Zoe Grace"
-).split()
-ANIMALS = "fox bear owl cat dog horse mouse rabbit duck frog goat sheep tiger whale crow bee".split()
-OBJECTS = (
-    "book lamp key coat bike cake letter map drum boat kite phone chair clock cup ring basket hat mirror rope"
-).split()
-PLACES = "garden kitchen school forest village market office harbor park library station castle farm museum".split()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-ACTIVITIES = (
-    "cooking running painting singing swimming reading fishing dancing sewing hiking skating writing baking camping sailing diving"
-).split()
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+NAMES = _words(
+    "Anna Ben Clara David Emma Felix Henry Hugo Ida Jack Kate Leo "
+    "Lily Mia Noah Olga Paul Rosa Sam Tina Victor Wendy Zoe Grace"
+)
+ANIMALS = _words("fox bear owl cat dog horse mouse rabbit duck frog goat sheep tiger whale crow bee")
+OBJECTS = _words(
+    "book lamp key coat bike cake letter map drum boat "
+    "kite phone chair clock cup ring basket hat mirror rope"
+)
+PLACES = _words("garden kitchen school forest village market office harbor park library station castle farm museum")
+DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+ACTIVITIES = _words(
+    "cooking running painting singing swimming reading fishing dancing "
+    "sewing hiking skating writing baking camping sailing diving"
+)
 CAPITALS = {
     "France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Japan": "Tokyo", "Norway": "Oslo", "Egypt": "Cairo",
     "Greece": "Athens", "Cuba": "Havana", "Peru": "Lima", "Kenya": "Nairobi", "Austria": "Vienna", "Poland": "Warsaw",
 }  # fmt: skip
 COLORS = {
-    "grass": "green", "snow": "white", "coal": "black", "milk": "pale", "lemon": "yellow", "cherry": "red", "sky": "blue",
-    "carrot": "orange", "plum": "purple", "chocolate": "brown", "ash": "gray", "salmon": "pink",
+    "grass": "green", "snow": "white", "coal": "black", "milk": "pale", "lemon": "yellow", "cherry": "red",
+    "sky": "blue", "carrot": "orange", "plum": "purple", "chocolate": "brown", "ash": "gray", "salmon": "pink",
 }  # fmt: skip
 
 SLOTS: dict[str, list[str]] = {
@@ -145,9 +153,11 @@ POLITE_CLOSINGS = ["Kind regards.", "Have a lovely day.", "I wish you luck.", "P
 RUDE_OPENINGS = ["What a stupid question.", "Not you again, fool.", "This is so boring.", "Ugh, how annoying."]
 RUDE_CLOSINGS = ["Now shut up.", "Do not be so lazy.", "I hate this.", "Go away, idiot."]
 
-POLITE_WORDS = frozenset("pleasure thank glad dear gladly kind lovely wish please".split())
-RUDE_WORDS = frozenset("stupid fool boring ugh annoying shut lazy hate idiot".split())
+POLITE_WORDS = frozenset(_words("pleasure thank glad dear gladly kind lovely wish please"))
+RUDE_WORDS = frozenset(_words("stupid fool boring ugh annoying shut lazy hate idiot"))
 STOP_WORDS = frozenset(
-    "a an the it is was are i me my we you they this that there what which how who for of on in at to with and so if as be "
-    "not then now about some has have can should do from or but by up".split()
+    _words(
+        "a an the it is was are i me my we you they this that there what which how who for of on in at to with and so "
+        "if as be not then now about some has have can should do from or but by up"
+    )
 )
