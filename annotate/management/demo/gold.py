@@ -74,7 +74,7 @@ def parts(prompt: str, completion: str) -> Parts:
         relevance=_relevance(prompt, said),
         politeness=0.6 * min(2, len(said & lexicon.POLITE_WORDS)) - 0.9 * min(2, len(said & lexicon.RUDE_WORDS)),
         detail=0.3 * min(6, len(said & _DETAIL_WORDS)),
-        length=-0.12 * max(0, 10 - len(words)) - 0.12 * min(15, max(0, len(words) - 28)),
+        length=-0.12 * max(0, 10 - len(words)) - 0.12 * min(15, max(0, len(words) - 24)),
         ending=0.0 if completion.endswith((".", "!", "?")) else -0.8,
         repetition=-3.0 * _repeated_share(words),
         spelling=-0.4 * min(5, sum(word not in _KNOWN_WORDS for word in words)),

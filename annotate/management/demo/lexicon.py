@@ -7,28 +7,19 @@ def _words(text: str) -> list[str]:
     return text.split()
 
 
-NAMES = _words(
-    "Anna Ben Clara David Emma Felix Henry Hugo Ida Jack Kate Leo "
-    "Lily Mia Noah Olga Paul Rosa Sam Tina Victor Wendy Zoe Grace"
-)
-ANIMALS = _words("fox bear owl cat dog horse mouse rabbit duck frog goat sheep tiger whale crow bee")
-OBJECTS = _words(
-    "book lamp key coat bike cake letter map drum boat "
-    "kite phone chair clock cup ring basket hat mirror rope"
-)
-PLACES = _words("garden kitchen school forest village market office harbor park library station castle farm museum")
+NAMES = _words("Anna Ben Clara Emma Felix Hugo Ida Jack Kate Leo Mia Noah Paul Rosa Sam Zoe")
+ANIMALS = _words("fox bear owl cat dog horse mouse duck frog goat sheep crow")
+OBJECTS = _words("book lamp key coat bike cake map drum boat kite chair clock cup ring hat rope")
+PLACES = _words("garden school forest market office harbor park station castle farm hotel beach")
 DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
-ACTIVITIES = _words(
-    "cooking running painting singing swimming reading fishing dancing "
-    "sewing hiking skating writing baking camping sailing diving"
-)
+ACTIVITIES = _words("cooking running painting singing reading fishing dancing hiking skating writing baking sailing")
 CAPITALS = {
-    "France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Japan": "Tokyo", "Norway": "Oslo", "Egypt": "Cairo",
-    "Greece": "Athens", "Cuba": "Havana", "Peru": "Lima", "Kenya": "Nairobi", "Austria": "Vienna", "Poland": "Warsaw",
+    "France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Japan": "Tokyo",
+    "Norway": "Oslo", "Egypt": "Cairo", "Peru": "Lima", "Cuba": "Havana",
 }  # fmt: skip
 COLORS = {
-    "grass": "green", "snow": "white", "coal": "black", "milk": "pale", "lemon": "yellow", "cherry": "red",
-    "sky": "blue", "carrot": "orange", "plum": "purple", "chocolate": "brown", "ash": "gray", "salmon": "pink",
+    "grass": "green", "snow": "white", "coal": "black", "lemon": "yellow",
+    "cherry": "red", "sky": "blue", "plum": "purple", "mud": "brown",
 }  # fmt: skip
 
 SLOTS: dict[str, list[str]] = {
@@ -78,83 +69,55 @@ KINDS = list(PHRASINGS)
 
 # The sentence that does what was asked. {answer} is the fact, {first} {second} {third} are objects.
 CORES: dict[str, list[str]] = {
-    "note": [
-        "{name}, the {object} is ready for {day}.",
-        "Note for {name}: bring the {object} on {day}.",
-        "On {day} {name} gets the {object}.",
-    ],
+    "note": ["{name}, the {object} is ready for {day}.", "{name}, bring the {object} on {day}."],
     "question:country": [
         "{name}, the capital of {country} is {answer}.",
-        "The answer for {name} is {answer}, the capital of {country}.",
+        "{name}, {answer} is the capital of {country}.",
     ],
-    "question:thing": [
-        "{name}, the {thing} is {answer}.",
-        "The answer for {name} is {answer}, the color of the {thing}.",
-    ],
-    "greeting": [
-        "Hello {name}, the {place} is open for {activity}.",
-        "Good morning {name}, you are here at the {place} for {activity}.",
-    ],
-    "advice": [
-        "{name}, try {activity} with the {object} every week.",
-        "For {activity} {name} should use the {object} more.",
-    ],
-    "story": [
-        "Once a {animal} found a {object} in the {place}.",
-        "One night a {animal} hid the {object} at the {place}.",
-    ],
+    "question:thing": ["{name}, the {thing} is {answer}.", "{name}, the color of the {thing} is {answer}."],
+    "greeting": ["Hello {name}, the {place} is open for {activity}.", "Hello {name}, enjoy {activity} at the {place}."],
+    "advice": ["{name}, try {activity} with the {object}.", "{name}, use the {object} for {activity}."],
+    "story": ["Once a {animal} found a {object} in the {place}.", "Once a {animal} lost a {object} at the {place}."],
     "list": [
-        "{name} should take a {first}, a {second} and a {third} to the {place} on {day}.",
-        "For {day} at the {place} {name} needs a {first}, a {second} and a {third}.",
+        "{name}, take a {first}, a {second} and a {third} to the {place} on {day}.",
+        "{name}, on {day} the {place} needs a {first}, a {second} and a {third}.",
     ],
 }
 
+_PLANS = [
+    "It starts at nine after breakfast.",
+    "The door stays open until late.",
+    "Warm tea and bread are free.",
+    "Wear warm shoes against the rain.",
+]
+_LESSONS = [
+    "Start slowly with small steps.",
+    "Ask an old teacher early.",
+    "It takes time and practice.",
+    "Every child learns it early.",
+]
+_EVENTS = [
+    "The moon was cold and bright.",
+    "An old farmer laughed until late.",
+    "They shared warm bread and tea.",
+    "It slept under a small bridge.",
+]
 DETAILS: dict[str, list[str]] = {
-    "note": [
-        "It stands in the wooden box near the door.",
-        "We meet at nine after breakfast.",
-        "The cost is twelve coins.",
-        "Call me early if the plan changes.",
-    ],
-    "question": [
-        "Every child learns this early.",
-        "I checked it twice with my teacher.",
-        "It was the same a hundred years ago.",
-        "You can see it on every good picture.",
-    ],
-    "greeting": [
-        "The fresh tea stands near the door.",
-        "My sister kept a warm seat for you.",
-        "We start at nine after breakfast.",
-        "The music plays until late.",
-    ],
-    "advice": [
-        "Start slowly because practice takes time.",
-        "Ask a teacher for simple steps.",
-        "Rest an hour and drink water.",
-        "Small steps each morning work best.",
-    ],
-    "story": [
-        "The wind was cold and the moon was bright.",
-        "An old farmer laughed and gave it water.",
-        "They shared warm bread until late.",
-        "Then it slept under a wooden bridge.",
-    ],
-    "list": [
-        "The rain may start early.",
-        "A warm meal costs twelve coins.",
-        "The path is steep, so pack light.",
-        "Water is free near the bridge.",
-    ],
+    "note": _PLANS,
+    "question": _LESSONS,
+    "greeting": _PLANS,
+    "advice": _LESSONS,
+    "story": _EVENTS,
+    "list": _PLANS,
 }
 
-POLITE_OPENINGS = ["Of course, with pleasure.", "Thank you for asking.", "I am glad to help.", "Dear friend, gladly."]
+POLITE_OPENINGS = ["With pleasure.", "Thank you for asking.", "I am glad to help.", "Dear friend."]
 POLITE_CLOSINGS = ["Kind regards.", "Have a lovely day.", "I wish you luck.", "Please come again."]
-RUDE_OPENINGS = ["What a stupid question.", "Not you again, fool.", "This is so boring.", "Ugh, how annoying."]
-RUDE_CLOSINGS = ["Now shut up.", "Do not be so lazy.", "I hate this.", "Go away, idiot."]
+RUDE_OPENINGS = ["How stupid.", "You fool.", "This is boring.", "You are so annoying."]
+RUDE_CLOSINGS = ["Now shut up.", "Do not be lazy.", "I hate this.", "Go away, idiot."]
 
-POLITE_WORDS = frozenset(_words("pleasure thank glad dear gladly kind lovely wish please"))
-RUDE_WORDS = frozenset(_words("stupid fool boring ugh annoying shut lazy hate idiot"))
+POLITE_WORDS = frozenset(_words("pleasure thank glad dear kind lovely wish please"))
+RUDE_WORDS = frozenset(_words("stupid fool boring annoying shut lazy hate idiot"))
 STOP_WORDS = frozenset(
     _words(
         "a an the it is was are i me my we you they this that there what which how who for of on in at to with and so "
