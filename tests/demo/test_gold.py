@@ -25,8 +25,8 @@ def test_rude_words_cost_more_than_polite_ones_earn() -> None:
 
 
 def test_detail_counts_different_words_once() -> None:
-    one = gold.parts(PROMPT, f"{PLAIN} The wooden box.").detail
-    again = gold.parts(PROMPT, f"{PLAIN} The wooden box, the wooden box.").detail
+    one = gold.parts(PROMPT, f"{PLAIN} The small bridge.").detail
+    again = gold.parts(PROMPT, f"{PLAIN} The small bridge, the small bridge.").detail
     assert one == again == pytest.approx(0.6)
 
 
@@ -51,9 +51,9 @@ def test_a_question_wants_the_fact_and_not_the_place() -> None:
 
 
 def test_a_list_wants_three_things() -> None:
-    prompt = "List three things for Kate to take to the museum on Monday."
-    full = gold.parts(prompt, "Kate should take a cup, a key and a map to the museum on Monday.").relevance
-    poor = gold.parts(prompt, "Kate should take a cup, a cup and a cup to the museum on Monday.").relevance
+    prompt = "List three things for Kate to take to the castle on Monday."
+    full = gold.parts(prompt, "Kate should take a cup, a key and a map to the castle on Monday.").relevance
+    poor = gold.parts(prompt, "Kate should take a cup, a cup and a cup to the castle on Monday.").relevance
     assert (full, poor) == pytest.approx((3, 2))
 
 
@@ -64,9 +64,11 @@ def test_a_prompt_from_outside_the_grammar_wants_its_own_words() -> None:
 
 
 def test_the_best_answer_is_right_polite_detailed_and_not_long() -> None:
-    best = f"Thank you for asking. {PLAIN} It stands in the wooden box near the door. Kind regards."
-    assert gold.score(PROMPT, best) == pytest.approx(3 + 1.2 + 5 * 0.3)
-    assert gold.score(PROMPT, f"{best} " + "We meet at nine after breakfast. Call me early if the plan changes.") < 5.7
+    best = f"Thank you for asking. {PLAIN} The moon was cold and bright. Kind regards."
+    assert gold.score(PROMPT, best) == pytest.approx(3 + 1.2 + 3 * 0.3)
+    fuller = f"{best} It starts at nine early."
+    assert gold.score(PROMPT, fuller) == pytest.approx(6)
+    assert gold.score(PROMPT, f"{fuller} They shared warm bread and tea. Ask an old teacher early.") < 5.5
 
 
 @given(prompt=st.text(max_size=200), completion=st.text(max_size=400))

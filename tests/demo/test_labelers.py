@@ -71,9 +71,7 @@ def test_equal_completions_tie_and_ranks_are_competition_ranks(tasks: list[Task]
 
 def test_two_slots_of_a_task_are_answered_independently(tasks: list[Task]) -> None:
     keys = [labelers.task_key(prompt, texts) for prompt, texts in tasks]
-    orders = [
-        [labelers.rank(0, key, slot, *task) for key, task in zip(keys, tasks, strict=True)] for slot in (0, 1)
-    ]
+    orders = [[labelers.rank(0, key, slot, *task) for key, task in zip(keys, tasks, strict=True)] for slot in (0, 1)]
     assert orders[0] != orders[1]
 
 

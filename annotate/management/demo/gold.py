@@ -16,9 +16,17 @@ from annotate.management.demo import grammar, lexicon
 _WORD = re.compile(r"[A-Za-z]+")
 _SLOT_WORDS = {word.lower(): slot for slot, words in lexicon.SLOTS.items() for word in words}
 _FACT_WORDS = {word.lower() for facts in lexicon.FACTS.values() for word in facts.values()}
-_DETAIL_WORDS = frozenset(
-    word for sentences in lexicon.DETAILS.values() for sentence in sentences for word in _WORD.findall(sentence.lower())
-) - lexicon.STOP_WORDS - _SLOT_WORDS.keys() - _FACT_WORDS
+_DETAIL_WORDS = (
+    frozenset(
+        word
+        for sentences in lexicon.DETAILS.values()
+        for sentence in sentences
+        for word in _WORD.findall(sentence.lower())
+    )
+    - lexicon.STOP_WORDS
+    - _SLOT_WORDS.keys()
+    - _FACT_WORDS
+)
 _SENTENCES = [
     *chain.from_iterable([*lexicon.CORES.values(), *lexicon.DETAILS.values(), *lexicon.PHRASINGS.values()]),
     *lexicon.POLITE_OPENINGS, *lexicon.POLITE_CLOSINGS, *lexicon.RUDE_OPENINGS, *lexicon.RUDE_CLOSINGS,
