@@ -23,7 +23,6 @@ from rlhf.learning import checkpoint
 from rlhf.learning.configs import ConfigError, EngineConfig, OptimizerConfig
 from rlhf.learning.tables import sha256
 
-
 M = TypeVar("M")  # a micro-batch, of whatever kind the stage makes
 
 
