@@ -38,7 +38,8 @@ class Policy:
 def load_policy(name_or_path: str, device: torch.device) -> Policy:
     """Load a policy in float32, dropout off, with a pad token of its own.
 
-    float32 is asked for explicitly: `from_pretrained` keeps a checkpoint's dtype, and small PPO steps vanish in bfloat16.
+    float32 is asked for explicitly: `from_pretrained` keeps a checkpoint's dtype, and small PPO steps vanish in
+    bfloat16.
 
     Raises:
         ModelError: nothing there that transformers can load, named in one sentence.

@@ -16,9 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.learning.configs import InputError, TextConfig
 
-PAD_TOKEN = "<|pad|>"
 # Written by the makers of common checkpoints for this very purpose; never produced by text.
-_KNOWN_PAD_TOKENS = ("<pad>", "[PAD]", PAD_TOKEN, "<|padding|>", "<|finetune_right_pad_id|>", "<|reserved_special_token_0|>")
+_PAD_NAMES = ("<|pad|>", "<pad>", "[PAD]", "<|padding|>", "<|finetune_right_pad_id|>")
 _ROLES = {"system": "System", "user": "User", "assistant": "Assistant"}
 
 
@@ -214,8 +213,8 @@ def ensure_pad_token(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel)
     ends = stop_ids(tokenizer, model)
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in ends:
         vocabulary = tokenizer.get_vocab()
-        known = [t for t in _KNOWN_PAD_TOKENS if t in vocabulary and vocabulary[t] not in ends]
-        tokenizer.add_special_tokens({"pad_token": known[0] if known else PAD_TOKEN})
+        known = [name for name in _PAD_NAMES if name in vocabulary and vocabulary[name] not in ends]
+        tokenizer.add_special_tokens({"pad_token": known[0] if known else _PAD_NAMES[0]})
     pad_id = int(tokenizer.pad_token_id)
     rows = model.get_input_embeddings().weight.shape[0]
     if pad_id >= rows:

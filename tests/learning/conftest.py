@@ -30,7 +30,8 @@ CHAT_TEMPLATE = (
 
 
 def question(i: int) -> list[dict[str, str]]:
-    return [{"role": "user", "content": f"Tell me about the {WORDS[i % 12]} and the {WORDS[(i * 5 + 1) % 12]}, please."}]
+    content = f"Tell me about the {WORDS[i % 12]} and the {WORDS[(i * 5 + 1) % 12]}, please."
+    return [{"role": "user", "content": content}]
 
 
 def answer(i: int) -> str:
@@ -80,7 +81,8 @@ def gpt2_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def llama_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tokenizer = train_tokenizer({"bos_token": "<s>", "eos_token": "<|im_end|>", "pad_token": "<pad>"}, 320, CHAT_TEMPLATE)
+    specials = {"bos_token": "<s>", "eos_token": "<|im_end|>", "pad_token": "<pad>"}
+    tokenizer = train_tokenizer(specials, 320, CHAT_TEMPLATE)
     torch.manual_seed(2)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -146,7 +148,8 @@ def demonstrations(tmp_path: Path) -> Callable[..., Path]:
     """Make a run folder with data/demonstrations.parquet."""
 
     def make(name: str = "run", count: int = 24, num_held_out: int = 4) -> Path:
-        write_table(tmp_path / name / "data/demonstrations.parquet", DEMONSTRATIONS, demonstration_rows(count, num_held_out))
+        rows = demonstration_rows(count, num_held_out)
+        write_table(tmp_path / name / "data/demonstrations.parquet", DEMONSTRATIONS, rows)
         return tmp_path / name
 
     return make
