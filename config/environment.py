@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import tempfile
@@ -20,6 +21,7 @@ KNOWN = {
     "HONE_SECRET_KEY": "signing key (default: made once under var/)",
     "HONE_ALLOWED_HOSTS": "comma-separated host names besides loopback",
     "HONE_CSRF_TRUSTED_ORIGINS": "comma-separated origins, such as https://hone.example.org",
+    "HONE_RUN_STALE_S": "seconds without a heartbeat after which a run is given to another worker (default: 20)",
     "HONE_DEVICE": "device of gpu runs: auto, cpu or cuda (default: auto)",
 }
 
@@ -36,6 +38,16 @@ class Environment:
         if value not in ("0", "1"):
             raise ImproperlyConfigured(f"{name}: expected 0 or 1, found {value!r}")
         return value == "1"
+
+    def seconds(self, name: str, default: float) -> float:
+        text = self.values.get(name, str(default))
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not value > 0:
+            raise ImproperlyConfigured(f"{name}: expected a number of seconds above 0, found {text!r}")
+        return value
 
     def names(self, name: str) -> list[str]:
         return [part.strip() for part in self.values.get(name, "").split(",") if part.strip()]

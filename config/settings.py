@@ -18,6 +18,7 @@ VAR.mkdir(parents=True, exist_ok=True)
 STORAGE = Path(env.text("HONE_STORAGE", str(VAR / "storage"))).resolve()
 RUNS_ROOT = VAR / "runs"
 BASE_MODEL = env.text("HONE_BASE_MODEL")
+RUN_STALE_S = env.seconds("HONE_RUN_STALE_S", 20.0)
 DEVICE = env.choice("HONE_DEVICE", ("auto", "cpu", "cuda"))
 
 SECRET_KEY = env.text("HONE_SECRET_KEY") or secret_key(VAR / "secret_key")

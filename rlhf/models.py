@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from knox.models import AbstractAuthToken
 
 MAX_TEXT = 100_000  # characters of a prompt, a completion or an answer
@@ -229,7 +230,7 @@ class Run(models.Model):
     result = models.JSONField(default=dict)
     error = models.TextField(blank=True, max_length=10_000)
     log = models.TextField(blank=True, max_length=100_000, help_text="tail of the child's output")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 

@@ -2,6 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
+import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
@@ -208,7 +209,7 @@ class Migration(migrations.Migration):
                 ('result', models.JSONField(default=dict)),
                 ('error', models.TextField(blank=True, max_length=10000)),
                 ('log', models.TextField(blank=True, help_text="tail of the child's output", max_length=100000)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('started_at', models.DateTimeField(blank=True, null=True)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
                 ('evaluation', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='rlhf.evaluation')),
