@@ -1,8 +1,8 @@
 """Who labels what next: slots, leases, the order shown and drafts.
 
-A task with overlap n has the slots 0 to n - 1. Whoever holds one counts; the constraints (task, slot) and (task, labeler)
-let nobody hold a slot twice, in any number of processes. What is read before a reservation only proposes; the row that
-the database accepts decides.
+A task with overlap n has the slots 0 to n - 1, and whoever holds one counts. The constraints (task, slot) and
+(task, labeler) let nobody hold a slot twice, in any number of processes. What is read before a reservation only
+proposes; the row that the database accepts decides.
 """
 
 from __future__ import annotations

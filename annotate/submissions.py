@@ -1,7 +1,7 @@
 """What an answer must contain, and that it is stored exactly once.
 
 A retry carries the same submission id and gets the same stored answer back, whatever was lost on the way. An answer
-that comes after its lease takes a free slot again; where none is left it is kept as surplus: exported flagged, not counted.
+that comes after its lease takes a free slot again; where none is left it is kept as surplus, and does not count.
 """
 
 from __future__ import annotations
