@@ -20,7 +20,7 @@ class LabelingPage {
   constructor(root) {
     this.root = root;
     this.data = root.dataset;
-    this.api = new Api(this.data.api);
+    this.api = new Api(this.data.next.replace(/\/next$/, ""));
     this.shelf = new Shelf(this.data.user, this.data.project);
     this.clock = new ActiveClock();
     this.notices = new Notices(part("notices"), part("announcer"));
@@ -32,7 +32,7 @@ class LabelingPage {
     this.#listen();
     const [unconfirmed] = this.shelf.unconfirmed();
     if (unconfirmed) await this.#send(unconfirmed, { isLate: true });
-    else await this.#fetchNext();
+    else this.#paint({ next: inlined("task-data"), progress: inlined("progress-data") });
   }
 
   #listen() {
@@ -61,14 +61,15 @@ class LabelingPage {
   async #fetchNext() {
     clearTimeout(this.waiting);
     const answer = await this.api.next();
-    if (answer.ok) return this.#paint(nextOf(answer.data));
+    if (answer.ok) return this.#paint(answer.data);
     this.#explain(answer, { title: "No task could be fetched", retry: () => this.#fetchNext() });
   }
 
-  #paint(task) {
+  #paint({ next: task, progress }) {
     this.notices.clear();
     this.task = task;
     this.view = this.draft = null;
+    this.#paintPace(progress);
     part("submit-bar").hidden = !task;
     if (!task) return this.#paintNothing();
     const { title, view: View, key } = KINDS[task.kind];
@@ -79,23 +80,22 @@ class LabelingPage {
     part("workspace").replaceChildren(this.view.root);
     this.view.restore(this.draft.restored(task.draft));
     part("draft-state").textContent = "";
-    this.#paintAround(task);
+    this.#paintGuidelines(task.guidelines_html);
     this.#paintState();
     this.clock.start();
     scrollTo(0, 0);
     this.view.start();
   }
 
-  #paintAround({ guidelines_html: guidelines, progress }) {
-    part("guidelines-text").innerHTML = guidelines ?? ""; // made harmless by the server (annotate/render.py)
+  #paintGuidelines(guidelines) {
+    part("guidelines-text").innerHTML = guidelines; // made harmless by the server (rlhf/render.py)
     part("guidelines-button").hidden = !guidelines;
     if (!guidelines) part("guidelines").hidden = true;
-    this.#paintPace(progress);
   }
 
-  #paintPace({ done_today: done, open } = {}) {
+  #paintPace({ done_today: done, open }) {
     const seconds = this.paces.reduce((sum, pace) => sum + pace, 0) / this.paces.length;
-    const parts = [`${done ?? 0} done today`, `${open ?? 0} open`];
+    const parts = [`${done} done today`, `${open} open`];
     if (this.paces.length) parts.push(seconds < 90 ? `${Math.round(seconds)} s each` : `${(seconds / 60).toFixed(1)} min each`);
     part("pace").textContent = parts.join(" · ");
   }
@@ -162,8 +162,8 @@ class LabelingPage {
     this.shelf.drop("draft", assignment);
     this.paces = [...this.paces, active_s].slice(-PACE_OVER);
     this.notices.announce("Saved.");
-    if (!reply.ok || !("next" in reply.data)) return this.#fetchNext();
-    this.#paint(reply.data.next);
+    if (reply.ok) this.#paint(reply.data);
+    else this.#fetchNext();
   }
 
   // Answered already, here or in another tab: what is stored stays, what was entered here stays on the page.
@@ -179,10 +179,11 @@ class LabelingPage {
     });
   }
 
-  #setAside({ assignment }) {
+  #setAside({ assignment }, reply = null) {
     this.shelf.drop("pending", assignment);
     this.shelf.drop("draft", assignment);
-    return this.#fetchNext();
+    if (reply?.ok) this.#paint(reply.data);
+    else this.#fetchNext();
   }
 
   #explain(reply, { title, retry, setAside, quotes }) {
@@ -230,7 +231,7 @@ class LabelingPage {
     const reason = [form.get("reason"), form.get("note").trim()].filter(Boolean).join(": ") || "Something else";
     await this.draft.close();
     const reply = await this.api.skip(assignment, reason);
-    if (reply.ok || reply.status === 409) return this.#setAside({ assignment });
+    if (reply.ok || reply.status === 409) return this.#setAside({ assignment }, reply);
     this.draft.reopen();
     this.#explain(reply, { title: "The task is not skipped yet", retry: () => this.#skipAnswered() });
   }
@@ -240,8 +241,8 @@ function part(id) {
   return document.getElementById(id);
 }
 
-function nextOf(data) {
-  return data && "next" in data ? data.next : (data ?? null);
+function inlined(id) {
+  return JSON.parse(part(id).textContent);
 }
 
 // A conflict that says what we said is a success: the first try had arrived.

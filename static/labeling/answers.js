@@ -14,7 +14,7 @@ export function paintPrompt(place, messages) {
       const message = template("message").firstElementChild;
       message.classList.add(`from-${role}`);
       message.querySelector(".role").textContent = only ? "Prompt" : role;
-      message.querySelector(".prose").innerHTML = html; // made harmless by the server (annotate/render.py)
+      message.querySelector(".prose").innerHTML = html; // made harmless by the server (rlhf/render.py)
       return message;
     }),
   );
@@ -156,6 +156,6 @@ export function paintCompletion({ key, html }) {
   card.dataset.key = key;
   card.setAttribute("aria-label", `Answer ${key.toUpperCase()}`);
   card.querySelector(".letter").append(element("span", "visually-hidden", "Answer "), key.toUpperCase());
-  card.querySelector(".prose").innerHTML = html; // made harmless by the server (annotate/render.py)
+  card.querySelector(".prose").innerHTML = html; // made harmless by the server (rlhf/render.py)
   return card;
 }
