@@ -10,18 +10,18 @@ from torch import Tensor
 
 
 def token_rewards(
-    scores: Tensor, log_probs: Tensor, reference_log_probs: Tensor, completion_mask: Tensor, kl_coefficient: float
+    scores: Tensor, log_probabilities: Tensor, reference_log_probabilities: Tensor, completion_mask: Tensor, kl_coefficient: float
 ) -> Tensor:
     """Per-token rewards: -beta (log pi - log pi_ref) at every token, and the score at the last real token.
 
     Source: lm-human-preferences, `train_policy.py`, compute_rewards. A row sums to score - beta * KL.
 
-    scores: (B,), of whole completions. log_probs, reference_log_probs (nats), completion_mask: (B, T), every row with at
+    scores: (B,), of whole completions. log_probabilities, reference_log_probabilities (nats), completion_mask: (B, T), every row with at
     least one token, tokens first and padding after. Returns (B, T).
     """
-    assert log_probs.shape == reference_log_probs.shape == completion_mask.shape, (log_probs.shape, completion_mask.shape)
-    assert scores.shape == log_probs.shape[:1], (scores.shape, log_probs.shape)
-    rewards = (-kl_coefficient * (log_probs - reference_log_probs)).masked_fill(~completion_mask, 0.0)
+    assert log_probabilities.shape == reference_log_probabilities.shape == completion_mask.shape, (log_probabilities.shape, completion_mask.shape)
+    assert scores.shape == log_probabilities.shape[:1], (scores.shape, log_probabilities.shape)
+    rewards = (-kl_coefficient * (log_probabilities - reference_log_probabilities)).masked_fill(~completion_mask, 0.0)
     last = completion_mask.sum(1, keepdim=True) - 1  # (B, 1)
     return rewards.scatter_add(1, last, scores[:, None].to(rewards.dtype))
 

@@ -31,41 +31,23 @@ class ValueLoss:
     clip_fraction: Tensor  # share of tokens where the clipped prediction has the larger error
 
 
-def comparisons(ranks: Tensor, completion_mask: Tensor) -> Tensor:
-    """Mark the K(K-1)/2 comparisons of each ranking; ties are dropped (InstructGPT, appendix C.2).
+def pairwise_loss(scores: Tensor, winners: Tensor, losers: Tensor, pair_weights: Tensor) -> Tensor:
+    """Bradley-Terry loss of rankings: the weighted sum of -log sigma(r_chosen - r_rejected) over their comparisons.
 
-    ranks: (R, K) integers, 1 is best. completion_mask: (R, K) bool, True where a completion is.
-    Returns (R, K, K) bool: True at [r, i, j] where completion i was ranked above completion j.
+    With pair weights w / (C(K, 2) sum w) it is InstructGPT's equation 1, averaged by weight over rankings (ties are
+    dropped, so C(K, 2) becomes the number of strict comparisons). All comparisons of a ranking belong into one call:
+    K completions then cost K forwards, and no completion is seen twice in an epoch.
+
+    scores: (N,), one per completion. winners, losers: (P,), indices into scores. pair_weights: (P,), summing to 1 over the
+    whole optimiser step. Returns a scalar, in nats.
     """
-    assert ranks.shape == completion_mask.shape and ranks.dim() == 2, (ranks.shape, completion_mask.shape)
-    both = completion_mask[:, :, None] & completion_mask[:, None, :]
-    return (ranks[:, :, None] < ranks[:, None, :]) & both
-
-
-def pairwise_loss(
-    scores: Tensor, ranks: Tensor, completion_mask: Tensor, weights: Tensor, total_weight: float
-) -> Tensor:
-    """Bradley-Terry loss of whole rankings: -log sigma(r_chosen - r_rejected).
-
-    It is averaged over the comparisons of each ranking (1 / C(K, 2), fewer with ties), then by weight over
-    rankings. All comparisons of a ranking are in one batch element, so K completions cost K forwards and a
-    completion's gradient is taken once (InstructGPT, equation 1).
-
-    scores, ranks, completion_mask: (R, K). weights: (R,). total_weight: sum of the weights of those rankings of the
-    whole optimiser step that have a comparison; a ranking without one adds nothing. Returns a scalar, in nats.
-    """
-    assert scores.shape == ranks.shape and weights.shape == scores.shape[:1], (scores.shape, ranks.shape, weights.shape)
-    above = comparisons(ranks, completion_mask)  # (R, K, K)
-    scores = scores.masked_fill(~completion_mask, 0.0)
-    differences = scores[:, :, None] - scores[:, None, :]  # (R, K, K)
-    losses = -F.logsigmoid(differences).masked_fill(~above, 0.0).sum((1, 2))  # (R,)
-    per_ranking = losses / above.sum((1, 2)).clamp(min=1)
-    return (weights * per_ranking).sum() / total_weight
+    assert scores.dim() == 1 and winners.shape == losers.shape == pair_weights.shape, (scores.shape, winners.shape)
+    return -(pair_weights * F.logsigmoid(scores[winners] - scores[losers])).sum()
 
 
 def policy_loss(
-    log_probs: Tensor,
-    old_log_probs: Tensor,
+    log_probabilities: Tensor,
+    old_log_probabilities: Tensor,
     advantages: Tensor,
     completion_mask: Tensor,
     clip_range: float,
@@ -74,11 +56,11 @@ def policy_loss(
     """PPO's clipped surrogate, max(-A ratio, -A clip(ratio, 1 - e, 1 + e)), as a mean over tokens.
 
     Source: Schulman et al. 2017, equation 7, in the form of lm-human-preferences' `train_policy.py`.
-    log_probs, old_log_probs (nats), advantages, completion_mask (True at completion tokens): (B, T).
+    log_probabilities, old_log_probabilities (nats), advantages, completion_mask (True at completion tokens): (B, T).
     num_tokens: completion tokens of the whole optimiser step, not of this micro-batch. Padding adds nothing.
     """
-    _assert_same_shape(log_probs, old_log_probs, advantages, completion_mask)
-    log_ratio = (log_probs - old_log_probs).masked_fill(~completion_mask, 0.0)
+    _assert_same_shape(log_probabilities, old_log_probabilities, advantages, completion_mask)
+    log_ratio = (log_probabilities - old_log_probabilities).masked_fill(~completion_mask, 0.0)
     advantages = advantages.masked_fill(~completion_mask, 0.0)
     ratio = log_ratio.exp()
     losses = torch.maximum(-advantages * ratio, -advantages * ratio.clamp(1 - clip_range, 1 + clip_range))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rlhf.learning.records import comparisons
 from rlhf.learning.stats.intervals import Estimate, clustered_mean
 
 
@@ -29,11 +29,10 @@ def accuracy(rankings: Sequence[ScoredRanking], confidence: float = 0.95) -> Est
     outcomes: list[float] = []
     prompt_ids: list[int] = []
     for ranking in rankings:
-        pairs = zip(ranking.ranks, ranking.scores, strict=True)
-        for (rank_a, score_a), (rank_b, score_b) in combinations(pairs, 2):
-            if rank_a == rank_b:
-                continue
-            better, worse = (score_a, score_b) if rank_a < rank_b else (score_b, score_a)
+        assert len(ranking.ranks) == len(ranking.scores), (ranking.ranks, ranking.scores)
+        pairs = comparisons(ranking.ranks)
+        for winner, loser in zip(pairs.winners, pairs.losers, strict=True):
+            better, worse = ranking.scores[winner], ranking.scores[loser]
             outcomes.append(0.5 if better == worse else float(better > worse))
             prompt_ids.append(ranking.prompt_id)
     return clustered_mean(outcomes, prompt_ids, confidence) if outcomes else None

@@ -20,9 +20,9 @@ def _random(seed: int) -> torch.Tensor:
 
 def test_rewards_of_a_completion_sum_to_score_minus_beta_times_its_kl() -> None:
     scores = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
-    log_probs, reference = _random(0), _random(1)
-    rewards = token_rewards(scores, log_probs, reference, MASK, 0.3)
-    kl = torch.where(MASK, log_probs - reference, 0.0).sum(1)
+    log_probabilities, reference = _random(0), _random(1)
+    rewards = token_rewards(scores, log_probabilities, reference, MASK, 0.3)
+    kl = torch.where(MASK, log_probabilities - reference, 0.0).sum(1)
     torch.testing.assert_close(rewards.sum(1), scores - 0.3 * kl)
 
 
