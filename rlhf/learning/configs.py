@@ -15,7 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 
-class ConfigError(ValueError):
+class InputError(ValueError):
+    """What a run was given can't be used: one sentence on standard error, exit code 2."""
+
+
+class ConfigError(InputError):
     """A configuration that can't be run; the message names the field, what was found and what was expected."""
 
 
@@ -38,7 +42,9 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         _require(self.num_threads >= 1, f"engine.num_threads: expected at least 1, found {self.num_threads}")
-        _require(self.checkpoint_every >= 0, f"engine.checkpoint_every: expected 0 or more, found {self.checkpoint_every}")
+        _require(
+            self.checkpoint_every >= 0, f"engine.checkpoint_every: expected 0 or more, found {self.checkpoint_every}"
+        )
         _require(self.log_every >= 1, f"engine.log_every: expected at least 1, found {self.log_every}")
 
 
@@ -72,7 +78,9 @@ class TextConfig:
     max_completion_tokens: int = 256  # longer completions are cut, and then carry no end-of-text
 
     def __post_init__(self) -> None:
-        _require(self.max_prompt_tokens >= 1, f"text.max_prompt_tokens: expected at least 1, found {self.max_prompt_tokens}")
+        _require(
+            self.max_prompt_tokens >= 1, f"text.max_prompt_tokens: expected at least 1, found {self.max_prompt_tokens}"
+        )
         _require(
             self.max_completion_tokens >= 1,
             f"text.max_completion_tokens: expected at least 1, found {self.max_completion_tokens}",
@@ -159,7 +167,10 @@ class BestOfNConfig:
     def __post_init__(self) -> None:
         _check_batches(self.model, self.num_epochs, self.batch_size, self.micro_batch_size)
         _require(bool(self.reward_model), "reward_model: expected a path, found nothing")
-        _require(self.sampling.num_samples >= 2, f"sampling.num_samples: expected at least 2, found {self.sampling.num_samples}")
+        _require(
+            self.sampling.num_samples >= 2,
+            f"sampling.num_samples: expected at least 2, found {self.sampling.num_samples}",
+        )
 
 
 @dataclass(frozen=True)
@@ -205,7 +216,9 @@ class PPOConfig:
         )
         _require(self.temperature > 0, f"temperature: expected more than 0, found {self.temperature}")
         _require(self.kl_coefficient >= 0, f"kl_coefficient: expected 0 or more, found {self.kl_coefficient}")
-        _require(self.kl_target is None or self.kl_target > 0, f"kl_target: expected more than 0, found {self.kl_target}")
+        _require(
+            self.kl_target is None or self.kl_target > 0, f"kl_target: expected more than 0, found {self.kl_target}"
+        )
         _require(0 < self.clip_range < 1, f"clip_range: expected 0 < x < 1, found {self.clip_range}")
         _require(0 <= self.gamma <= 1, f"gamma: expected 0 <= x <= 1, found {self.gamma}")
         _require(0 <= self.gae_lambda <= 1, f"gae_lambda: expected 0 <= x <= 1, found {self.gae_lambda}")
@@ -252,7 +265,7 @@ def _check_batches(model: str, num_epochs: int, batch_size: int, micro_batch_siz
     _require(num_epochs >= 1, f"num_epochs: expected at least 1, found {num_epochs}")
     _require(batch_size >= 1, f"batch size: expected at least 1, found {batch_size}")
     _require(
-        1 <= micro_batch_size and (micro_batch_size >= batch_size or batch_size % micro_batch_size == 0),
+        micro_batch_size >= 1 and (micro_batch_size >= batch_size or batch_size % micro_batch_size == 0),
         f"micro_batch_size: expected a divisor of {batch_size}, found {micro_batch_size}",
     )
 
@@ -283,9 +296,7 @@ def _build(cls: type, values: dict[str, Any], where: str) -> Any:
     hints = typing.get_type_hints(cls)
     unknown = sorted(set(values) - set(hints))
     _require(not unknown, f"{where}: unknown keys {unknown}; expected some of {sorted(hints)}")
-    required = {
-        f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING
-    }
+    required = {f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING}
     missing = sorted(required - set(values))
     _require(not missing, f"{where}: missing keys {missing}")
     return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})

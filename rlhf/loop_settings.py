@@ -1,0 +1,79 @@
+"""What a project asks of its loop: how much of everything, and the learning configurations of each stage.
+
+Stored as JSON in `Project.loop`; `docs/loop.md` lists the fields. Torch-free: the wizard and the admin validate it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlhf.errors import Refusal
+from rlhf.learning import configs
+
+STAGES = ("sft", "reward", "sample", "best_of_n", "ppo")
+# Paths are the worker's business: they stand in for models while a configuration is checked.
+PLACEHOLDERS = {
+    "sft": {"model": "-"},
+    "reward": {"model": "-"},
+    "sample": {"model": "-"},
+    "best_of_n": {"model": "-", "reward_model": "-"},
+    "ppo": {"model": "-", "reward_model": "-", "sft_model": "-"},
+}
+
+
+class BadLoopSettings(Refusal):
+    pass
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    seed: int = 0  # of every run, together with its plan key
+    num_rounds: int | None = None  # iterations after SFT; None goes on as long as people label
+    num_demonstrations: int = 50  # in the train split before SFT starts
+    num_ranking_prompts: int = 200  # of the train split, ranked per iteration
+    num_held_out_ranking_prompts: int = 50  # of the held-out split, ranked per iteration
+    num_best_of_n_prompts: int = 192  # train prompts for best-of-N
+    num_ppo_prompts: int = 1_000  # train prompts for PPO
+    num_compare_tasks: int = 50  # held-out prompts that people compare per evaluation
+    old_rankings_weight: float = 0.5  # weight of a ranking of an earlier iteration in the reward model's data
+    decision_level: float = 0.05  # two-sided level of the promotion's interval
+    people_timeout_hours: float = 168.0  # compare tasks not answered by then leave the current version in place
+    max_losses: int = 2  # this many losses in a row pause the loop
+    sft: dict[str, Any] = field(default_factory=dict)
+    reward: dict[str, Any] = field(default_factory=dict)
+    sample: dict[str, Any] = field(default_factory=dict)
+    best_of_n: dict[str, Any] = field(default_factory=dict)
+    ppo: dict[str, Any] = field(default_factory=dict)
+
+
+def parse(values: dict[str, Any]) -> LoopSettings:
+    """Validated settings. Raises BadLoopSettings that names the field, what was found and what was expected."""
+    known = {f.name: f for f in dataclasses.fields(LoopSettings)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise BadLoopSettings(f"loop: unknown settings {unknown}; expected some of {sorted(known)}")
+    for name, value in values.items():
+        _check(name, value)
+    for stage in STAGES:
+        try:
+            configs.from_dict(stage, {**PLACEHOLDERS[stage], **values.get(stage, {})})
+        except configs.ConfigError as error:
+            raise BadLoopSettings(f"loop: {error}") from error
+    return LoopSettings(**values)
+
+
+def _check(name: str, value: Any) -> None:
+    if name in STAGES:
+        good, expected = isinstance(value, dict), "an object"
+    elif name == "num_rounds":
+        good, expected = value is None or (type(value) is int and value >= 1), "a number of rounds from 1, or null"
+    elif name == "decision_level":
+        good, expected = type(value) is float and 0 < value < 1, "a number between 0 and 1"
+    elif name in ("old_rankings_weight", "people_timeout_hours"):
+        good, expected = type(value) in (int, float) and value >= 0, "a number from 0"
+    else:
+        good, expected = type(value) is int and value >= 0, "a whole number from 0"
+    if not good:
+        raise BadLoopSettings(f"loop.{name}: expected {expected}, found {value!r}")
