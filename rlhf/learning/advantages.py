@@ -10,16 +10,23 @@ from torch import Tensor
 
 
 def token_rewards(
-    scores: Tensor, log_probabilities: Tensor, reference_log_probabilities: Tensor, completion_mask: Tensor, kl_coefficient: float
+    scores: Tensor,
+    log_probabilities: Tensor,
+    reference_log_probabilities: Tensor,
+    completion_mask: Tensor,
+    kl_coefficient: float,
 ) -> Tensor:
     """Per-token rewards: -beta (log pi - log pi_ref) at every token, and the score at the last real token.
 
     Source: lm-human-preferences, `train_policy.py`, compute_rewards. A row sums to score - beta * KL.
 
-    scores: (B,), of whole completions. log_probabilities, reference_log_probabilities (nats), completion_mask: (B, T), every row with at
-    least one token, tokens first and padding after. Returns (B, T).
+    scores: (B,), of whole completions. log_probabilities, reference_log_probabilities (nats), completion_mask: (B,
+    T), every row with at least one token, tokens first and padding after. Returns (B, T).
     """
-    assert log_probabilities.shape == reference_log_probabilities.shape == completion_mask.shape, (log_probabilities.shape, completion_mask.shape)
+    assert log_probabilities.shape == reference_log_probabilities.shape == completion_mask.shape, (
+        log_probabilities.shape,
+        completion_mask.shape,
+    )
     assert scores.shape == log_probabilities.shape[:1], (scores.shape, log_probabilities.shape)
     rewards = (-kl_coefficient * (log_probabilities - reference_log_probabilities)).masked_fill(~completion_mask, 0.0)
     last = completion_mask.sum(1, keepdim=True) - 1  # (B, 1)
@@ -34,7 +41,8 @@ def generalized_advantages(
     Source: Schulman et al. 2016, equation 16; the value after the last token is 0. Returns are A + V, taken before any
     whitening. One step per position, all rows at once.
 
-    rewards, values (values[:, t] is read before token t), completion_mask: (B, T). Returns (advantages, returns): (B, T).
+    rewards, values (values[:, t] is read before token t), completion_mask: (B, T). Returns (advantages, returns):
+    (B, T).
     """
     assert rewards.shape == values.shape == completion_mask.shape, (rewards.shape, values.shape, completion_mask.shape)
     rewards = rewards.masked_fill(~completion_mask, 0.0)
@@ -74,8 +82,8 @@ def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
 def next_kl_coefficient(coefficient: float, kl: float, target: float, horizon: int, num_episodes: int) -> float:
     """Adaptive controller: beta (1 + clip(KL / target - 1, -0.2, 0.2) n / horizon).
 
-    Source: Ziegler et al. 2019, section 2.2, and lm-human-preferences. kl, target: nats per completion (the sum over its
-    tokens, not their mean). horizon, num_episodes: completions.
+    Source: Ziegler et al. 2019, section 2.2, and lm-human-preferences. kl, target: nats per completion (the sum over
+    its tokens, not their mean). horizon, num_episodes: completions.
     """
     error = min(max(kl / target - 1, -0.2), 0.2)
     return coefficient * (1 + error * num_episodes / horizon)

@@ -38,8 +38,8 @@ def pairwise_loss(scores: Tensor, winners: Tensor, losers: Tensor, pair_weights:
     dropped, so C(K, 2) becomes the number of strict comparisons). All comparisons of a ranking belong into one call:
     K completions then cost K forwards, and no completion is seen twice in an epoch.
 
-    scores: (N,), one per completion. winners, losers: (P,), indices into scores. pair_weights: (P,), summing to 1 over the
-    whole optimiser step. Returns a scalar, in nats.
+    scores: (N,), one per completion. winners, losers: (P,), indices into scores. pair_weights: (P,), summing to 1
+    over the whole optimiser step. Returns a scalar, in nats.
     """
     assert scores.dim() == 1 and winners.shape == losers.shape == pair_weights.shape, (scores.shape, winners.shape)
     return -(pair_weights * F.logsigmoid(scores[winners] - scores[losers])).sum()

@@ -1,14 +1,13 @@
 """A `ppo` run: PPO against a reward model, with a value model that starts as a copy of it.
 
-Stiennon et al. 2020 and InstructGPT on the details of lm-human-preferences. Departures: the reference of the KL penalty
-is by default the policy that this run starts from (`kl_reference`), with the KL to the SFT policy logged beside it; the score
-lies on the last real token, end-of-text included; advantages are whitened over all tokens of an iteration, not of a
-minibatch; policy and value are separate networks with an optimiser each.
+Stiennon et al. 2020 and InstructGPT on the details of lm-human-preferences. Departures: the reference of the KL
+penalty is by default the policy that this run starts from (`kl_reference`), with the KL to the SFT policy logged
+beside it; the score lies on the last real token, end-of-text included; advantages are whitened over all tokens of an
+iteration, not of a minibatch; policy and value are separate networks with an optimiser each.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -105,7 +104,9 @@ def run(folder: Path, config: PPOConfig) -> None:
 def _load(config: PPOConfig, device: torch.device) -> Networks:
     policy = load_policy(config.model, device)
     require_room(policy.model, config.text)
-    start = load_policy(config.model, device)  # from disk again: a resumed policy is no longer what the run started from
+    start = load_policy(
+        config.model, device
+    )  # from disk again: a resumed policy is no longer what the run started from
     sft = start if config.sft_model == config.model else load_policy(config.sft_model, device)
     reward = reward_model.load(config.reward_model, device, config.engine.seed)
     value = reward_model.load(config.reward_model, device, config.engine.seed)
@@ -126,7 +127,9 @@ def _require_same_tokens(
         {token: index for token, index in t.get_vocab().items() if token not in pads} for t in (tokenizer, other)
     )
     if one != two or tokenizer.eos_token_id != other.eos_token_id:
-        raise OtherTokens(f"{other_name}: found another tokenizer than that of {name}, expected the same in one PPO run")
+        raise OtherTokens(
+            f"{other_name}: found another tokenizer than that of {name}, expected the same in one PPO run"
+        )
 
 
 def read_training_prompts(folder: Path, tokenizer: PreTrainedTokenizerBase, config: PPOConfig) -> list[Prompt]:
@@ -198,7 +201,8 @@ def end_of_text_rule(scores: Tensor, finished: Tensor, missing_eos_score: float 
 def _aim(
     rollouts: Rollouts, measured: Measured, scores: Tensor, kl_coefficient: float, config: PPOConfig
 ) -> tuple[Tensor, Targets]:
-    """Rewards as they are, (B, C), and the targets that follow from them (from whitened ones where that is asked for)."""
+    """Rewards as they are, (B, C), and the targets that follow from them (from whitened ones where that is asked
+    for)."""
     mask = rollouts.batch.completion_mask
     rewards = token_rewards(
         scores, measured.log_probabilities, measured.reference_log_probabilities, mask, kl_coefficient

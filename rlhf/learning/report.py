@@ -1,4 +1,4 @@
-"""What a reward model's numbers mean: accuracy on held-out rankings, and the ceiling that noise in the labels allows."""
+"""What a reward model's numbers mean: accuracy on held-out rankings, and the ceiling that label noise allows."""
 
 from __future__ import annotations
 

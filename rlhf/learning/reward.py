@@ -1,9 +1,9 @@
 """A `reward` run: rankings in, a reward model out, with its accuracy on held-out rankings.
 
-InstructGPT, section 3.5: the loss is -log sigma(r_chosen - r_rejected) over all comparisons of a ranking, which stay in
-one batch element. Departures: a ranking of ties alone isn't trained on, a ranking has a weight of its own (old labels may
-count less), and after training gain and bias give the completions of the training rankings mean 0 and standard
-deviation 1. Held-out rankings are never trained on and never normalised on.
+InstructGPT, section 3.5: the loss is -log sigma(r_chosen - r_rejected) over all comparisons of a ranking, which stay
+in one batch element. Departures: a ranking of ties alone isn't trained on, a ranking has a weight of its own (old
+labels may count less), and after training gain and bias give the completions of the training rankings mean 0 and
+standard deviation 1. Held-out rankings are never trained on and never normalised on.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def run(folder: Path, config: RewardConfig) -> None:
 def _encode(model: RewardModel, rows: Sequence[dict[str, Any]], config: RewardConfig) -> list[EncodedRanking]:
     encoded = []
     for row in rows:
-        sequences = [encode(model.tokenizer, row["ranking_id"], row["prompt"], c, config.text) for c in row["completions"]]
+        sequences = [
+            encode(model.tokenizer, row["ranking_id"], row["prompt"], c, config.text) for c in row["completions"]
+        ]
         encoded.append(EncodedRanking(row, sequences, comparisons(row["ranks"]), row["weight"]))
     return encoded
 

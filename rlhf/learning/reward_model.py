@@ -1,14 +1,14 @@
 """The reward model: a decoder with one number per position, read at a completion's last real token.
 
-It is a plain `AutoModelForSequenceClassification` with one label, so its folder loads anywhere and then gives the raw
-score. Gain and bias that normalise the score stand in config.json as `hone_reward_gain` and `hone_reward_bias`. The value
-model of PPO has the same shape and is read at every position. Dropout is off everywhere.
+It is a plain `AutoModelForSequenceClassification` with one label, so its folder loads anywhere and then gives the
+raw score. Gain and bias that normalise the score stand in config.json as `hone_reward_gain` and `hone_reward_bias`.
+The value model of PPO has the same shape and is read at every position. Dropout is off everywhere.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,8 +94,16 @@ def completion_values(reward_model: RewardModel, batch: Batch) -> Tensor:
     return batch.to_completions(reward_model.normalised(_head(reward_model, hidden[batch.predicts])))
 
 
-def score(reward_model: RewardModel, sequences: Sequence[Encoded], batch_size: int) -> list[float]:
-    """Raw scores of sequences in their order; they are batched by length, so that little is spent on padding."""
+def score(
+    reward_model: RewardModel,
+    sequences: Sequence[Encoded],
+    batch_size: int,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> list[float]:
+    """Raw scores of sequences in their order; they are batched by length, so that little is spent on padding.
+
+    on_batch is called after each batch with (sequences done, sequences in all).
+    """
     device = next(reward_model.network.parameters()).device
     scores = [0.0] * len(sequences)
     order = sorted(range(len(sequences)), key=lambda index: (sequences[index].length, index))
@@ -106,6 +114,8 @@ def score(reward_model: RewardModel, sequences: Sequence[Encoded], batch_size: i
             found = last_token_scores(reward_model, batch).tolist()
         for row, value in zip(rows, found, strict=True):
             scores[row] = value
+        if on_batch is not None:
+            on_batch(start + len(rows), len(order))
     return scores
 
 

@@ -1,8 +1,8 @@
 """Rollouts of PPO: what the policy wrote in one iteration, and every number about it that the update needs.
 
-All rollouts of an iteration are padded to one width, and every forward (old, reference, value, update) takes the same
-micro-batches: equal weights then give equal log-probabilities to the bit, so the first ratio is exactly 1 and the KL to the
-policy itself exactly 0. What the sampler saw (cached decoding) feeds a gap metric only.
+All rollouts of an iteration are padded to one width, and every forward (old, reference, value, update) takes the
+same micro-batches: equal weights then give equal log-probabilities to the bit, so the first ratio is exactly 1 and
+the KL to the policy itself exactly 0. What the sampler saw (cached decoding) feeds a gap metric only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -19,7 +18,7 @@ from transformers import PreTrainedModel
 from rlhf.learning import loop
 from rlhf.learning.policy import Policy, completion_log_probabilities, completion_log_probabilities_and_entropy
 from rlhf.learning.reward_model import RewardModel, completion_values, last_token_scores
-from rlhf.learning.sampling import Prompt, Sample, sample
+from rlhf.learning.sampling import Prompt, Sample, mix, sample
 from rlhf.learning.text import Batch, Encoded, right_pad
 
 
@@ -45,7 +44,8 @@ class Measured:
 
 
 def prompts_of_iteration(num_prompts: int, num_rollouts: int, seed: int, iteration: int) -> list[tuple[int, int]]:
-    """(pass, prompt index) of each rollout: prompts are drawn without replacement, one shuffled pass after the other."""
+    """(pass, prompt index) of each rollout: prompts are drawn without replacement, one shuffled pass after the
+    other."""
     places = range(iteration * num_rollouts, (iteration + 1) * num_rollouts)
     orders = {place // num_prompts: loop.epoch_order(num_prompts, seed, place // num_prompts) for place in places}
     return [(place // num_prompts, orders[place // num_prompts][place % num_prompts]) for place in places]
@@ -60,7 +60,8 @@ def roll_out(
     seed: int,
     batch_size: int,
 ) -> Rollouts:
-    """Sample one completion for each drawn prompt; a prompt comes once per pass, so its noise is (seed, pass, prompt id)."""
+    """Sample one completion for each drawn prompt; a prompt comes once per pass, so its noise is (seed, pass, prompt
+    id)."""
     samples: list[Sample] = []
     for number, group in groupby(drawn, key=lambda pair: pair[0]):
         samples += sample(
@@ -69,7 +70,7 @@ def roll_out(
             num_samples=1,
             temperature=temperature,
             max_new_tokens=max_new_tokens,
-            seed=int(np.random.default_rng([seed, number]).integers(2**31)),
+            seed=mix(seed, number),
             batch_size=batch_size,
         )
     device = policy.model.device

@@ -57,9 +57,7 @@ def test_undiscounted_with_lambda_one_the_return_is_the_sum_of_the_rewards_to_co
 def test_rubbish_in_the_padding_reaches_no_advantage() -> None:
     rewards, values = _random(0), _random(1)
     clean = generalized_advantages(rewards, values, MASK, 1.0, 0.95)
-    dirty = generalized_advantages(
-        rewards.masked_fill(~MASK, 1e9), values.masked_fill(~MASK, -1e9), MASK, 1.0, 0.95
-    )
+    dirty = generalized_advantages(rewards.masked_fill(~MASK, 1e9), values.masked_fill(~MASK, -1e9), MASK, 1.0, 0.95)
     assert torch.equal(clean[0], dirty[0]) and torch.equal(clean[1], dirty[1])
     assert not clean[0][~MASK].any()
 

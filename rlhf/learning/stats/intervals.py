@@ -87,7 +87,7 @@ def _interval(mean: float, standard_error: float, num_clusters: int, confidence:
 
 
 def _wilson_around_half(mean: float, size: float, z: float) -> tuple[float, float]:
-    """Centre and half width as deviations from one half: (p + z^2 / 2n) / (1 + z^2 / n) is 0.5 + (p - 0.5) / (1 + ...)."""
+    """Centre and half width; centre and `mean` as deviations from one half, which keeps a swap exact."""
     shrink = 1 + z * z / size
     return mean / shrink, z / shrink * math.sqrt((0.25 - mean * mean) / size + z * z / (4 * size * size))
 

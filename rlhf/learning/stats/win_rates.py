@@ -1,7 +1,8 @@
 """Win rates from verdicts: a tie is half, a prompt counts once however often it was judged, prompts are the clusters.
 
-Verdicts of one (evaluation, judge, prompt) collapse to a unit score, the mean over raters, orders and replicates; the win
-rate is the mean of the unit scores. Swapping candidate and baseline gives exactly 1 - rate, 1 - high, 1 - low.
+Verdicts of one (evaluation, judge, prompt) collapse to a unit score, the mean over raters, orders and replicates;
+the win rate is the mean of the unit scores. Swapping candidate and baseline gives exactly 1 - rate, 1 - high, 1 -
+low.
 """
 
 from __future__ import annotations
