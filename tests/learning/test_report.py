@@ -37,9 +37,8 @@ def test_no_judge_beats_the_ceiling() -> None:
     gaps = random.normal(size=4000)
     chances = 1 / (1 + np.exp(-2 * gaps))
     labels = random.random(4000) < chances
-    rankings = [
-        ScoredRanking(i, [1, 2] if label else [2, 1], [gap, 0.0]) for i, (label, gap) in enumerate(zip(labels, gaps, strict=True))
-    ]
+    ranks = [[1, 2] if label else [2, 1] for label in labels]
+    rankings = [ScoredRanking(i, r, [gap, 0.0]) for i, (r, gap) in enumerate(zip(ranks, gaps, strict=True))]
     found, ceiling = accuracy(rankings), noise_ceiling(chances, range(4000))
     assert found is not None
     assert found.mean == pytest.approx(ceiling.mean, abs=3 * found.standard_error)  # the gap itself is the best judge
