@@ -34,17 +34,25 @@ def best_of_n_config(path: Path, reward_path: Path, prompt_format: str, **change
     return replace(config, **changes)
 
 
+def taught_to_end(folder: Path, path: Path, prompt_format: str) -> Path:
+    """A policy that has learned to end its answers, or there would be nothing to choose."""
+    rows = [row | {"completion": "tea."} for row in demonstration_rows(24)]
+    write_table(folder / "data/demonstrations.parquet", DEMONSTRATIONS, rows)
+    config = SFTConfig(
+        str(path),
+        text=text_config(prompt_format),
+        optimizer=OptimizerConfig(1e-2),
+        num_epochs=10,
+        batch_size=12,
+        micro_batch_size=12,
+    )
+    run_sft(folder, config)
+    return folder / "model"
+
+
 @pytest.fixture(scope="module")
 def talking_llama(llama_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A policy that has learned to end its answers, or there would be nothing to choose."""
-    folder = tmp_path_factory.mktemp("talking")
-    write_table(
-        folder / "data/demonstrations.parquet",
-        DEMONSTRATIONS,
-        [r | {"completion": "tea."} for r in demonstration_rows(24)],
-    )
-    run_sft(folder, SFTConfig(str(llama_path), text=text_config("chat"), optimizer=OptimizerConfig(5e-3), num_epochs=12, batch_size=12, micro_batch_size=12))  # fmt: skip
-    return folder / "model"
+    return taught_to_end(tmp_path_factory.mktemp("talking"), llama_path, "chat")
 
 
 def test_the_best_is_the_highest_score_of_those_that_ended() -> None:
@@ -103,15 +111,10 @@ def test_a_second_start_reads_its_samples_and_ends_with_the_same_bytes(talking_l
 
 def test_every_architecture_goes_through(any_model: tuple[Path, str], tmp_path: Path) -> None:
     path, prompt_format = any_model
-    write_table(
-        tmp_path / "sft/data/demonstrations.parquet",
-        DEMONSTRATIONS,
-        [r | {"completion": "tea."} for r in demonstration_rows(24)],
-    )
-    run_sft(tmp_path / "sft", SFTConfig(str(path), text=text_config(prompt_format), optimizer=OptimizerConfig(1e-2), num_epochs=10, batch_size=12, micro_batch_size=12))  # fmt: skip
+    policy_path = taught_to_end(tmp_path / "sft", path, prompt_format)
     folder = prompts_folder(tmp_path)
     reward_path = new_reward_model(tmp_path / "reward", path)
-    best_of_n.run(folder, best_of_n_config(tmp_path / "sft/model", reward_path, prompt_format))
+    best_of_n.run(folder, best_of_n_config(policy_path, reward_path, prompt_format))
     assert metric_lines(folder)[-1]["loss"] > 0 and metric_lines(folder, "sample")[-1]["done"] == 40
 
 

@@ -98,8 +98,8 @@ def test_an_estimate_needs_no_torch(tmp_path: Path) -> None:
     verdicts(tmp_path, [1.0, 0.0])
     (tmp_path / "config.json").write_text(json.dumps(configs.to_dict(EstimateConfig())))
     code = (
-        "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
-        "from rlhf.learning.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        "import sys; from rlhf.learning.__main__ import main; assert main(sys.argv[1:]) == 0\n"
+        "assert not {'torch', 'transformers', 'django'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, "estimate", str(tmp_path)], check=True)
     assert result(tmp_path)["metrics"] == {"num_verdicts": 2, "num_estimates": 2}

@@ -110,9 +110,8 @@ def test_padding_changes_no_log_probability_and_exactly_no_mask(any_model: tuple
 def test_scores_are_those_of_the_last_real_token_and_come_back_in_row_order(llama_path: Path) -> None:
     policy, rollouts = rollouts_of(llama_path, "chat")
     reward = reward_model.load(str(llama_path), CPU)
-    found = measure(
-        rollouts, [[3, 0, 7], [1, 2, 11, 10], [4, 5, 6, 8, 9]], policy.model, policy.model, policy.model, reward, reward, 1.0
-    )
+    partition = [[3, 0, 7], [1, 2, 11, 10], [4, 5, 6, 8, 9]]
+    found = measure(rollouts, partition, policy.model, policy.model, policy.model, reward, reward, 1.0)
     for row in range(12):
         ids = rollouts.batch.input_ids[row, : rollouts.batch.lengths[row]].tolist()
         alone = reward_model.score(reward, [Encoded(0, ids[:1], ids[1:])], 1)[0]
