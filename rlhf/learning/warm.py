@@ -48,11 +48,11 @@ class Server:
     def serve(self) -> None:
         """Answer requests until the client is gone."""
         while os.getppid() == self.parent_pid:
-            ready, _, _ = select.select([self.connection, self.wake_reader], [], [], _CHECK_S)
+            ready, _, _ = select.select([self.connection.fileno(), self.wake_reader], [], [], _CHECK_S)
             if self.wake_reader in ready:
                 os.read(self.wake_reader, 4096)
             self.reap()
-            if self.connection in ready:
+            if self.connection.fileno() in ready:
                 received = self.connection.recv(65536)
                 if not received:
                     return
