@@ -217,7 +217,7 @@ def ensure_pad_token(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel)
         known = [name for name in _PAD_NAMES if name in vocabulary and vocabulary[name] not in ends]
         tokenizer.add_special_tokens({"pad_token": known[0] if known else _PAD_NAMES[0]})
     pad_id = int(tokenizer.pad_token_id)
-    rows = model.get_input_embeddings().num_embeddings
+    rows = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[index]
     if pad_id >= rows:
         model.resize_token_embeddings(pad_id + 1, mean_resizing=False)
         for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
