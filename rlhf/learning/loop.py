@@ -182,7 +182,8 @@ class Run:
         """
         self._models, self._learners = dict(models), dict(learners)
         found = checkpoint.newest_valid(self.folder)
-        checkpoint.cut_metrics(self.folder, found.step if found else -1)
+        # Lines of step 0 stay: what was sampled before the first step isn't sampled again.
+        checkpoint.cut_metrics(self.folder, found.step if found else 0)
         if found is None:
             return {}
         saved = torch.load(found.path / "state.pt", map_location="cpu", weights_only=True)
