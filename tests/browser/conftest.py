@@ -47,6 +47,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
     with services.servers(num=1, database_url="", var=tmp_path_factory.mktemp("var")) as running:
+        running.run("-m", "tests.browser.world", "people")
         yield running
 
 
@@ -91,6 +92,7 @@ class Visitor:
         page.get_by_label("Password").fill(PASSWORD)
         with page.expect_navigation():
             page.get_by_label("Password").press("Enter")
+        assert not page.url.startswith(f"{self.url}/login"), f"{name} could not sign in"
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from rlhf.models import DatasetSnapshot, Membership, Project, Prompt, Role, Run 
 from rlhf.prompts import add, new_prompt  # noqa: E402
 from tests.annotate import rows  # noqa: E402
 from tests.browser.conftest import PASSWORD  # noqa: E402
-from workers.execute import open_worker  # noqa: E402
+#TMP from workers.execute import open_worker  # noqa: E402
 
 THANKS = "My neighbour watered my plants for three weeks. Write her a short thank-you note; she hates fuss."
 NOTES = [
@@ -43,15 +43,22 @@ GUIDELINES = """Judge how much each answer **helps the person who asked**.
 
 Ties are fine when you can't tell two answers apart."""
 
+ROLES = {"labeler": Role.LABELER, "researcher": Role.RESEARCHER, "admin": Role.MANAGER}
+
+
+def people() -> dict[str, Any]:
+    """The accounts, before any project; everybody has the same password."""
+    for name, role in ROLES.items():
+        is_admin = role == Role.MANAGER
+        User.objects.create_user(name, password=PASSWORD, is_staff=is_admin, is_superuser=is_admin)
+    return {"names": list(ROLES)}
+
 
 def project(*, slug: str, name: str) -> Project:
     made = Project.objects.create(name=name, slug=slug, base_model="tiny", salt="salt", held_out_share=0.5)
-    for person, role in (("labeler", Role.LABELER), ("researcher", Role.RESEARCHER), ("admin", Role.MANAGER)):
-        user = User.objects.filter(username=person).first()
-        if user is None:
-            is_admin = person == "admin"
-            user = User.objects.create_user(person, password=PASSWORD, is_staff=is_admin, is_superuser=is_admin)
-        Membership.objects.create(project=made, user=user, role=role, pseudonym=f"{person} {made.pk}")
+    for name, role in ROLES.items():
+        user = User.objects.get(username=name)
+        Membership.objects.create(project=made, user=user, role=role, pseudonym=f"{name} {made.pk}")
     for kind in Protocol.Kind.values:
         protocol = protocols.protocol(project=made, kind=kind)
         protocol.guidelines = GUIDELINES
@@ -107,7 +114,7 @@ def _prompt(made: Project, text: str) -> Prompt:
     return Prompt.objects.filter(project=made).latest("id")
 
 
-PLACES = {"labeling": labeling, "ranking": ranking, "freeze": freeze, "submissions": submissions}
+PLACES = {"people": people, "labeling": labeling, "ranking": ranking, "freeze": freeze, "submissions": submissions}
 
 if __name__ == "__main__":
     print(json.dumps(PLACES[sys.argv[1]](*sys.argv[2:])))
