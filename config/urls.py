@@ -12,10 +12,12 @@ docs = csp_replace({"style-src": [SELF, UNSAFE_INLINE]})(SpectacularSwaggerSplit
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("rlhf.urls")),
-    path("login", auth_views.LoginView.as_view(redirect_authenticated_user=False), name="login"),
+    path("", include("annotate.urls")),
+    path("login", auth_views.LoginView.as_view(), name="login"),
     path("logout", auth_views.LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
     path("api/v1/projects/<slug:project>/", include("rlhf.api_urls")),
+    path("api/v1/labeling/", include("annotate.api_urls")),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", docs, name="docs"),
 ]

@@ -20,7 +20,9 @@ class Gone(Refusal):
     status = 410
 
 
-def file_response(*, request: HttpRequest, name: str, sha256: str, filename: str, content_type: str) -> HttpResponseBase:
+def file_response(
+    *, request: HttpRequest, name: str, sha256: str, filename: str, content_type: str
+) -> HttpResponseBase:
     """A stored file. Answers HEAD, If-None-Match and one byte range with If-Range. Raises Gone."""
     if not default_storage.exists(name):
         raise Gone(f"{filename}: the file is no longer in storage; its sha256 was {sha256}")

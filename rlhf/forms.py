@@ -13,7 +13,7 @@ from rlhf import prompt_files
 from rlhf.models import MAX_TEXT, ModelVersion, Role, Scope
 
 
-class FirstAdminForm(UserCreationForm[User]):
+class FirstAdminForm(UserCreationForm):
     class Meta:
         model = User
         fields = ("username",)
@@ -22,7 +22,7 @@ class FirstAdminForm(UserCreationForm[User]):
 class PromptFileForm(forms.Form):
     file = forms.FileField(
         label="Prompts file",
-        help_text="JSONL or CSV, UTF-8, at most 20 MB, with prompt or messages for every row, and optionally a category.",
+        help_text="JSONL or CSV with prompt or messages for every row, and optionally a category; at most 20 MB.",
         widget=forms.FileInput(attrs={"accept": ".jsonl,.ndjson,.csv"}),
     )
 
@@ -33,7 +33,9 @@ class PromptFileForm(forms.Form):
 def parsed_prompts(upload: UploadedFile) -> prompt_files.PromptFile:
     """The prompts of an upload. Raises ValidationError with the file's one sentence."""
     if (upload.size or 0) > prompt_files.MAX_BYTES:
-        raise forms.ValidationError(f"{upload.name}: expected at most 20 MB, found {(upload.size or 0) / 1024**2:.1f} MB")
+        raise forms.ValidationError(
+            f"{upload.name}: expected at most 20 MB, found {(upload.size or 0) / 1024**2:.1f} MB"
+        )
     try:
         return prompt_files.parse(name=upload.name or "", content=upload.read())
     except prompt_files.BadPromptFile as error:
@@ -56,7 +58,9 @@ class MemberForm(forms.Form):
     def clean_username(self) -> User:
         user = User.objects.filter(username=self.cleaned_data["username"].strip(), is_active=True).first()
         if user is None:
-            raise forms.ValidationError(f"expected a user of this server, found nobody named {self.cleaned_data['username']}")
+            raise forms.ValidationError(
+                f"expected a user of this server, found nobody named {self.cleaned_data['username']}"
+            )
         return user
 
 

@@ -22,7 +22,9 @@ class Headline:
 def headline(*, evaluation: Evaluation | None, estimates: Iterable[Estimate]) -> Headline:
     """What may be said of the newest candidate. Refuses without an independent judge, or with a wide interval."""
     if evaluation is None:
-        return Headline("No two versions have been compared yet.", "The first comparison follows the first round.", "open", None)
+        return Headline(
+            "No two versions have been compared yet.", "The first comparison follows the first round.", "open", None
+        )
     rows = [estimate for estimate in estimates if estimate.split == Split.HELD_OUT]
     pair = f"{evaluation.candidate} against {evaluation.baseline}"
     judged = next((row for kind in INDEPENDENT for row in reversed(rows) if row.judge.kind == kind), None)

@@ -177,7 +177,9 @@ def first_admin(*, username: str, password: str) -> User:
 
 def _keep_a_manager(project: Project, user: User) -> None:
     managers = set(
-        Membership.objects.select_for_update().filter(project=project, role=Role.MANAGER).values_list("user_id", flat=True)
+        Membership.objects.select_for_update()
+        .filter(project=project, role=Role.MANAGER)
+        .values_list("user_id", flat=True)
     )
     if managers == {user.pk}:
         raise LastManager(f"expected another manager in {project.slug}, found {user.get_username()} alone")

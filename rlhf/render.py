@@ -26,11 +26,9 @@ MAX_LATEX = 1_000  # characters of a formula
 MAX_NESTING = 20  # of quotes and lists
 MAX_GROUPS = 100  # of a formula
 # Lexers are regular expressions, and the text chooses one: only plain ones, so that none can be made to run for long.
-LANGUAGES = frozenset(
-    """
+LANGUAGES = """
     bash c cpp css diff go html java javascript js json kotlin py python r ruby rust sh sql toml ts typescript xml yaml
-    """.split()
-)
+"""
 
 MATHML = """
     math mrow mi mn mo ms mtext mspace msup msub msubsup mfrac msqrt mroot munder mover munderover mtable mtr mtd mstyle
@@ -77,7 +75,7 @@ def _rendered(text: str) -> SafeString:
 
 
 def _code(code: str, language: str, _attributes: str) -> str:
-    if language.lower() not in LANGUAGES or len(code) > MAX_CODE:
+    if language.lower() not in LANGUAGES.split() or len(code) > MAX_CODE:
         return ""  # markdown-it escapes it
     return f"<pre>{highlight(code, get_lexer_by_name(language.lower()), _FORMATTER)}</pre>"
 

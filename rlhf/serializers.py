@@ -40,8 +40,8 @@ class SnapshotSerializer(serializers.ModelSerializer[DatasetSnapshot]):
     class Meta:
         model = DatasetSnapshot
         fields = (
-            "id", "configuration", "iteration", "parameters", "num_rows", "sha256", "size", "jsonl_sha256", "created_at",
-            "links",
+            "id", "configuration", "iteration", "parameters", "num_rows", "sha256", "size", "jsonl_sha256",
+            "created_at", "links",
         )  # fmt: skip
 
     @extend_schema_field({"type": "object", "additionalProperties": {"type": "string", "format": "uri"}})

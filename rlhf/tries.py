@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from rlhf import prompts, runs
-from rlhf.completions import visible
 from rlhf.errors import Refusal
 from rlhf.models import Completion, ModelVersion, Project, Prompt, Run
 
@@ -40,7 +39,7 @@ def versions(*, project: Project) -> QuerySet[ModelVersion]:
 
 
 def ask(*, project: Project, author: User, text: str, versions: Sequence[ModelVersion], now: datetime) -> str:
-    """Queue a sample run for each version; the key under which the answers are found. Raises TooManyTries, BadPrompt."""
+    """A sample run for each version; the key under which the answers are found. Raises TooManyTries, BadPrompt."""
     waiting = Run.objects.filter(project=project, purpose=PURPOSE, state__in=(Run.State.QUEUED, Run.State.RUNNING))
     if (num_waiting := waiting.count()) >= MAX_WAITING:
         raise TooManyTries(f"expected fewer than {MAX_WAITING} tries waiting for an answer, found {num_waiting}")
@@ -60,7 +59,7 @@ def answers(*, project: Project, key: str) -> list[Answer]:
     """In the order asked; without a completion while the run has not succeeded."""
     asked = Run.objects.filter(project=project, purpose=PURPOSE, plan_key__startswith=f"try/{key}/")
     asked = asked.select_related("policy").order_by("id")
-    completions = {completion.run_id: completion for completion in visible().filter(run__in=list(asked))}
+    completions = {completion.run_id: completion for completion in _visible().filter(run__in=list(asked))}
     ids = {run.pk: run.selection["prompt_ids"][0] for run in asked}
     texts = Prompt.objects.in_bulk(ids.values())
     return [Answer(run, texts[ids[run.pk]], completions.get(run.pk)) for run in asked]
@@ -70,3 +69,7 @@ def _prompt(project: Project, author: User, text: str) -> Prompt:
     new = prompts.new_prompt(value=text)
     prompts.add(project=project, prompts=[new], source=prompts.TRY, author=author)
     return Prompt.objects.get(project=project, sha256=prompts.sha256_of(messages=new.messages))
+
+
+def _visible() -> QuerySet[Completion]:
+    return Completion.objects.filter(run__state=Run.State.SUCCEEDED, attempt=F("run__attempt"))

@@ -27,10 +27,14 @@ def dashboard(request: HttpRequest, project: str) -> HttpResponse:
     context = {
         "here": here,
         "project": here.project,
-        "headline": headline(evaluation=(newest := _newest(evaluations)), estimates=estimates[newest.pk] if newest else ()),
+        "headline": headline(
+            evaluation=(newest := _newest(evaluations)), estimates=estimates[newest.pk] if newest else ()
+        ),
         "points": points,
         "chart": [asdict(point) for point in points],
-        "panels": [(name, [point for point in points if point.against == name]) for name in (charts.PREVIOUS, charts.FIRST)],
+        "panels": [
+            (name, [point for point in points if point.against == name]) for name in (charts.PREVIOUS, charts.FIRST)
+        ],
         **_matrix(here.project, evaluations, estimates, request.GET.get("judge", "")),
         "promotions": here.project.promotions.select_related("candidate", "baseline").order_by("-id")[:5],
         **_now(here.project),
@@ -60,14 +64,24 @@ def _newest(evaluations: list[Evaluation]) -> Evaluation | None:
 
 
 def _matrix(project: Project, evaluations: list[Evaluation], estimates: dict, asked: str) -> dict[str, object]:
-    rows = [estimate for evaluation in evaluations for estimate in charts.newest_by_kind(estimates=estimates[evaluation.pk])]
-    kinds = [kind for kind in (Judge.Kind.PEOPLE, Judge.Kind.GOLD, Judge.Kind.REWARD_MODEL) if any(r.judge.kind == kind for r in rows)]
+    rows = [
+        estimate for evaluation in evaluations for estimate in charts.newest_by_kind(estimates=estimates[evaluation.pk])
+    ]
+    kinds = [
+        kind
+        for kind in (Judge.Kind.PEOPLE, Judge.Kind.GOLD, Judge.Kind.REWARD_MODEL)
+        if any(r.judge.kind == kind for r in rows)
+    ]
     kind = next((kind for kind in kinds if kind == asked), kinds[0] if kinds else Judge.Kind.PEOPLE)
-    versions = list(ModelVersion.objects.filter(project=project, number__isnull=False).order_by("-number")[:MATRIX_VERSIONS])
+    versions = list(
+        ModelVersion.objects.filter(project=project, number__isnull=False).order_by("-number")[:MATRIX_VERSIONS]
+    )
     versions.reverse()
     return {
         "judge_kinds": kinds,
         "judge_kind": kind,
         "matrix_versions": versions,
-        "matrix": charts.matrix(project=project, versions=versions, evaluations=evaluations, estimates=estimates, judge_kind=kind),
+        "matrix": charts.matrix(
+            project=project, versions=versions, evaluations=evaluations, estimates=estimates, judge_kind=kind
+        ),
     }

@@ -34,7 +34,9 @@ def create_token(request: HttpRequest, project: str) -> HttpResponse:
             _, plain = tokens.create(access=here, scope=form.cleaned_data["scope"], name=form.cleaned_data["name"])
         except Refusal as error:
             form.add_error(None, error.message)
-    answer = render(request, "rlhf/datasets.html", {**_datasets(request, here), "token_form": form, "plain_token": plain})
+    answer = render(
+        request, "rlhf/datasets.html", {**_datasets(request, here), "token_form": form, "plain_token": plain}
+    )
     answer["Cache-Control"] = "no-store"
     return answer
 

@@ -19,7 +19,9 @@ def evaluation(request: HttpRequest, project: str, pk: int) -> HttpResponse:
     row = get_object_or_404(Evaluation.objects.select_related("candidate", "baseline"), project=here.project, pk=pk)
     filters = _filters(request)
     verdicts = _filtered(visible_verdicts().filter(evaluation=row), filters)
-    page = list(_after(verdicts, request.GET.get("after", "")).select_related("prompt", "judge").order_by("id")[: PAGE + 1])
+    page = list(
+        _after(verdicts, request.GET.get("after", "")).select_related("prompt", "judge").order_by("id")[: PAGE + 1]
+    )
     estimates = latest_estimates(evaluation=row)
     context = {
         "here": here,
@@ -90,7 +92,12 @@ def _after(verdicts: QuerySet[Verdict], after: str) -> QuerySet[Verdict]:
 
 
 def _judges(row: Evaluation) -> list[object]:
-    return list({verdict.judge_id: verdict.judge for verdict in visible_verdicts().filter(evaluation=row).select_related("judge")[:1_000]}.values())
+    return list(
+        {
+            verdict.judge_id: verdict.judge
+            for verdict in visible_verdicts().filter(evaluation=row).select_related("judge")[:1_000]
+        }.values()
+    )
 
 
 def _neighbours(row: Evaluation, question: Prompt, filters: dict[str, str]) -> dict[str, object]:

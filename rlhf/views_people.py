@@ -25,7 +25,9 @@ def people(request: HttpRequest, project: str) -> HttpResponse:
         except Refusal as error:
             form.add_error(None, error.message)
     members = Membership.objects.filter(project=here.project).select_related("user").order_by("role", "user__username")
-    return render(request, "rlhf/people.html", {"here": here, "project": here.project, "form": form, "members": members})
+    return render(
+        request, "rlhf/people.html", {"here": here, "project": here.project, "form": form, "members": members}
+    )
 
 
 @require_POST

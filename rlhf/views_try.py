@@ -21,7 +21,11 @@ def try_form(request: HttpRequest, project: str) -> HttpResponse:
         chosen = [version for version in (form.cleaned_data["version"], form.cleaned_data["beside"]) if version]
         try:
             key = tries.ask(
-                project=here.project, author=here.user, text=form.cleaned_data["prompt"], versions=chosen, now=timezone.now()
+                project=here.project,
+                author=here.user,
+                text=form.cleaned_data["prompt"],
+                versions=chosen,
+                now=timezone.now(),
             )
             return redirect("try-answer", project=project, key=key)
         except Refusal as error:
@@ -50,4 +54,11 @@ def _answers(here: Access, key: str) -> dict[str, object]:
     if not asked:
         raise Http404(f"no try {key!r}")
     ended = all(one.run.state in runs.ENDED for one in asked)
-    return {"here": here, "project": here.project, "key": key, "answers": asked, "prompt": asked[0].prompt, "ended": ended}
+    return {
+        "here": here,
+        "project": here.project,
+        "key": key,
+        "answers": asked,
+        "prompt": asked[0].prompt,
+        "ended": ended,
+    }
