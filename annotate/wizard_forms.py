@@ -26,6 +26,7 @@ class ProjectForm(forms.Form):
     )
     prompts = forms.FileField(
         label="Prompts file",
+        allow_empty_file=True,  # refused below, with what was expected
         help_text="JSONL or CSV with prompt or messages for every row, at most 20 MB",
         widget=forms.FileInput(attrs={"accept": ".jsonl,.ndjson,.csv"}),
     )

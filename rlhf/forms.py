@@ -22,6 +22,7 @@ class FirstAdminForm(UserCreationForm):
 class PromptFileForm(forms.Form):
     file = forms.FileField(
         label="Prompts file",
+        allow_empty_file=True,  # refused below, with what was expected
         help_text="JSONL or CSV with prompt or messages for every row, and optionally a category; at most 20 MB.",
         widget=forms.FileInput(attrs={"accept": ".jsonl,.ndjson,.csv"}),
     )
