@@ -14,17 +14,13 @@ import django
 django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402 (models need the set-up above)
-from django.core.files.storage import default_storage  # noqa: E402
-from django.utils import timezone  # noqa: E402
 
 from annotate import protocols  # noqa: E402
 from annotate.models import Protocol, Submission  # noqa: E402
-from rlhf import runs  # noqa: E402
-from rlhf.models import DatasetSnapshot, Membership, Project, Prompt, Role, Run  # noqa: E402
+from rlhf.models import Membership, Project, Prompt, Role  # noqa: E402
 from rlhf.prompts import add, new_prompt  # noqa: E402
 from tests.annotate import rows  # noqa: E402
 from tests.browser.conftest import PASSWORD  # noqa: E402
-#TMP from workers.execute import open_worker  # noqa: E402
 
 THANKS = "My neighbour watered my plants for three weeks. Write her a short thank-you note; she hates fuss."
 NOTES = [
@@ -88,22 +84,6 @@ def ranking(slug: str) -> dict[str, Any]:
     return {"slug": slug, "texts": NOTES}
 
 
-def freeze(slug: str, dataset: str) -> dict[str, Any]:
-    """Ask for a snapshot as the loop does and let a worker of this process make it; its rows, read from the JSONL."""
-    made = Project.objects.get(slug=slug)
-    selection: dict[str, Any] = {"dataset": dataset}
-    if dataset == "rankings":
-        selection |= {"iteration": 0, "old_weight": 0.5}
-    asked = runs.ask(
-        project=made, kind=Run.Kind.FREEZE, plan_key=f"test-{dataset}", selection=selection, now=timezone.now()
-    )
-    open_worker(resource=Run.Resource.CPU).work()
-    asked.refresh_from_db()
-    snapshot = DatasetSnapshot.objects.get(pk=asked.made_snapshot_id)
-    with default_storage.open(snapshot.jsonl) as file:
-        return {"rows": [json.loads(line) for line in file]}
-
-
 def submissions(slug: str) -> dict[str, Any]:
     stored = Submission.objects.filter(project__slug=slug).order_by("id")
     return {"bodies": [row.body for row in stored], "drafts": [row.assignment.draft for row in stored]}
@@ -114,7 +94,7 @@ def _prompt(made: Project, text: str) -> Prompt:
     return Prompt.objects.filter(project=made).latest("id")
 
 
-PLACES = {"people": people, "labeling": labeling, "ranking": ranking, "freeze": freeze, "submissions": submissions}
+PLACES = {"people": people, "labeling": labeling, "ranking": ranking, "submissions": submissions}
 
 if __name__ == "__main__":
     print(json.dumps(PLACES[sys.argv[1]](*sys.argv[2:])))
