@@ -69,6 +69,8 @@ def _range(header: str, size: int) -> tuple[int, int] | None:
     first, last = match.groups()
     if not first:
         return max(0, size - int(last)), size
+    if last and int(last) < int(first):
+        return None
     return int(first), min(int(last) + 1, size) if last else size
 
 
