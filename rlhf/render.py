@@ -124,7 +124,7 @@ def _parser() -> MarkdownIt:
     )
     parser.use(texmath_plugin, delimiters="brackets")
     parser.add_render_rule("image", _image_as_link)
-    parser.validateLink = _is_address_elsewhere  # type: ignore[method-assign]
+    parser.validateLink = _is_address_elsewhere  # type: ignore[method-assign, assignment]
     for rule, display in (("math_inline", False), ("math_block", True)):
         parser.add_render_rule(rule, _math_rule(display))
     return parser
