@@ -68,13 +68,13 @@ def run(folder: Path, config: RewardConfig) -> None:
     learner = loop.Learner(model.network, config.optimizer, config.num_epochs * steps_per_epoch)
     work = loop.Run(folder, "reward", config.engine, learner.total_steps)
     work.resume({"reward_model": model.network}, {"reward_model": learner})
-    # 3. Steps, each on rankings of like length.
+    # 3. Steps, on rankings of like length, so that little is padded.
     lengths = [max(sequence.length for sequence in ranking.sequences) for ranking in training]
-    while work.step < work.total_steps:
-        epoch, position = divmod(work.step, steps_per_epoch)
-        rows = epoch_batches(lengths, config.batch_size, config.engine.seed, epoch)[position]
-        metrics = _train_step(model, learner, [training[row] for row in rows], config)
-        work.end_step("train", metrics, {})
+    for epoch in range(work.step // steps_per_epoch, config.num_epochs):
+        batches = epoch_batches(lengths, config.batch_size, config.engine.seed, epoch)
+        for rows in batches[work.step - epoch * steps_per_epoch :]:
+            metrics = _train_step(model, learner, [training[row] for row in rows], config)
+            work.end_step("train", metrics, {})
     # 4. Normalise on the training completions, and see how it does on the others.
     model = reward_model.normalise(model, _scores(model, training, config))
     scores = [model.gain * score + model.bias for score in _scores(model, held_out, config)]
