@@ -24,7 +24,7 @@ STAGES = {
     "best_of_n": "rlhf.learning.best_of_n",
     "ppo": "rlhf.learning.ppo",
     "judge": "rlhf.learning.judge",
-    "estimate": "rlhf.learning.stats.estimate",
+    "estimate": "rlhf.learning.estimate",
 }
 
 
