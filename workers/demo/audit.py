@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from rlhf.completions import visible
+
 from annotate.management.demo import gold, labelers, recipe
 from annotate.models import Ranking
 from rlhf import evaluations, runs
-from rlhf.completions import visible
 from rlhf.learning.records import comparisons
 from rlhf.learning.report import ScoredRanking, accuracy, noise_ceiling
 from rlhf.learning.stats.intervals import Estimate
@@ -67,7 +68,7 @@ def _ask_samples(*, world: World, now: datetime) -> None:
         runs.ask(
             project=world.project,
             kind=Run.Kind.SAMPLE,
-            plan_key=f"audit-sample-{run.iteration}",
+            plan_key=f"audit/sample/{run.iteration}",
             purpose=PURPOSE,
             iteration=run.iteration,
             policy=run.policy,
@@ -79,13 +80,13 @@ def _ask_samples(*, world: World, now: datetime) -> None:
 
 def _ask_scores(*, world: World, now: datetime) -> None:
     for run in world.project.runs.filter(kind=Run.Kind.REWARD, state=Run.State.SUCCEEDED):
-        sample = world.project.runs.filter(plan_key=f"audit-sample-{run.iteration}", state=Run.State.SUCCEEDED).first()
+        sample = world.project.runs.filter(plan_key=f"audit/sample/{run.iteration}", state=Run.State.SUCCEEDED).first()
         if sample is None:
             continue
         runs.ask(
             project=world.project,
             kind=Run.Kind.JUDGE,
-            plan_key=f"audit-judge-{run.iteration}",
+            plan_key=f"audit/judge/{run.iteration}",
             purpose=PURPOSE,
             iteration=run.iteration,
             reward_model=run.made_version,
@@ -105,32 +106,34 @@ def _pairs(sample: Run) -> list[list[int]]:
 
 def _judge_by_gold(*, world: World, evaluation: Evaluation, now: datetime) -> None:
     """Gold verdicts as soon as the reward model has given its own: then both versions have answered everything."""
-    key = f"{evaluation.candidate.name}-{evaluation.baseline.name}"
     judged = evaluations.visible_verdicts().filter(evaluation=evaluation)
     if not judged.filter(judge__kind=Judge.Kind.REWARD_MODEL).exists():
         return
     judge = evaluations.gold_judge(project=world.project, name=GOLD)
     if not judged.filter(judge=judge).exists():
         evaluations.record_verdicts(evaluation=evaluation, judge=judge, verdicts=_gold_verdicts(evaluation))
-    decided = evaluation.candidate.promotion if hasattr(evaluation.candidate, "promotion") else None
-    if decided is None:
-        return  # people are still comparing: the closing estimate should hold their verdicts too
+    estimated = judge.estimates.filter(evaluation=evaluation, run__state=Run.State.SUCCEEDED).exists()
+    if hasattr(evaluation.candidate, "promotion") and not estimated:
+        _ask_estimate(world=world, evaluation=evaluation, now=now)
+
+
+def _ask_estimate(*, world: World, evaluation: Evaluation, now: datetime) -> None:
+    """Where the decision's own estimate was frozen before the gold verdicts: one more, of all verdicts."""
+    key = f"{evaluation.candidate.name}-{evaluation.baseline.name}"
     freeze = runs.ask(
         project=world.project,
         kind=Run.Kind.FREEZE,
-        plan_key=f"gold-freeze-{key}",
+        plan_key=f"gold/freeze/{key}",
         iteration=evaluation.iteration,
-        evaluation=evaluation,
-        selection={"configuration": "verdicts"},
+        selection={"dataset": "verdicts", "evaluations": [evaluation.pk]},
         now=now,
     )
-    if freeze.state == Run.State.SUCCEEDED:
+    if freeze.made_snapshot is not None:
         runs.ask(
             project=world.project,
             kind=Run.Kind.ESTIMATE,
-            plan_key=f"gold-estimate-{key}",
+            plan_key=f"gold/estimate/{key}",
             iteration=evaluation.iteration,
-            evaluation=evaluation,
             snapshot=freeze.made_snapshot,
             now=now,
         )
@@ -172,7 +175,9 @@ def _gold_agreement(audit: Run) -> Estimate:
     rankings = []
     completions = visible().filter(project=audit.project, run__purpose=PURPOSE).select_related("prompt")
     by_id = completions.in_bulk()
-    for completion_a, completion_b, score_a, score_b in audit.result["pairs"]:
+    pairs = audit.selection["pairs"]
+    for pair_id, score_a, score_b in audit.result["rows"]:
+        completion_a, completion_b = pairs[pair_id]
         gold_a, gold_b = _gold(by_id[completion_a]), _gold(by_id[completion_b])
         if gold_a != gold_b:
             ranks = (1, 2) if gold_a > gold_b else (2, 1)

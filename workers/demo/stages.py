@@ -80,7 +80,7 @@ def _stage_of(run: Run) -> str:
     if run.purpose in OF_PURPOSE:
         return OF_PURPOSE[run.purpose]
     if run.kind == Run.Kind.FREEZE:
-        return OF_FREEZE.get(str(run.selection.get("configuration", "")), "win rates")
+        return OF_FREEZE.get(str(run.selection.get("dataset")), "win rates")
     return OF_RUN[Run.Kind(run.kind)]
 
 

@@ -13,13 +13,13 @@ from annotate.models import Protocol, Task
 from rlhf import prompts
 from rlhf.models import Membership, Project, ProjectToken, Prompt, Role, Scope, Split
 from workers.demo import guidelines
+from workers.loop import DEMONSTRATIONS
 
 SLUG = "demo"
 PASSWORD = "hone-demo"  # noqa: S105 (the demo listens on loopback only, and prints it)
 PEOPLE = {"admin": Role.MANAGER, "researcher": Role.RESEARCHER, "labeler": Role.LABELER}
 NUM_PROMPTS = 5_000
 HELD_OUT_SHARE = 0.26  # about 1,300 prompts: the audit of the reward model wants 1,000 that nothing was trained on
-DEMONSTRATIONS_BATCH = "demonstrations"
 IMPORTED = "import"
 
 
@@ -81,20 +81,21 @@ def _activate(world: World, **changes: object) -> None:
 
 def import_demonstrations(*, world: World) -> int:
     """The rest of the SFT data, which no labeler of the demo writes; returns how many were new."""
-    there = set(world.project.demonstrations.filter(source=IMPORTED).values_list("prompt_id", flat=True))
+    asked = set(Task.objects.filter(project=world.project, batch=DEMONSTRATIONS).values_list("prompt_id", flat=True))
+    rest = [prompt for prompt in _prompts_of(world.project, Split.TRAIN) if prompt.pk not in asked]
+    wanted = recipe.NUM_DEMONSTRATIONS - len(_first_prompts(world.project)[Split.TRAIN])
     rows = []
-    for prompt in _train_prompts(world.project)[recipe.NUM_LABELED_DEMONSTRATIONS :]:
-        if prompt.pk in there:
-            continue
+    for prompt in rest[:wanted]:
         text = prompt.messages[-1]["content"]
-        key = labelers.task_key(text)
-        rows.append((prompt, labelers.demonstration(world.seed, key, 0, text)))
-    return imports.add_demonstrations(project=world.project, demonstrations=rows, source=IMPORTED)
+        written = labelers.demonstration(world.seed, labelers.task_key(text), 0, text)
+        new = prompts.NewPrompt(tuple(prompt.messages), prompt.category)
+        rows.append(imports.NewDemonstration(prompt=new, text=written))
+    return imports.add(project=world.project, demonstrations=rows, source=IMPORTED).num_added
 
 
 def num_open_demonstrations(*, project: Project) -> int:
     """Tasks of the first batch that no labeler has answered yet."""
-    return project.tasks.filter(batch=DEMONSTRATIONS_BATCH, state=Task.State.OPEN).count()
+    return project.tasks.filter(batch=DEMONSTRATIONS, state=Task.State.OPEN).count()
 
 
 def tokens(*, project: Project) -> dict[str, str]:
@@ -148,10 +149,16 @@ def _prompts(project: Project, *, seed: int) -> None:
 
 
 def _first_tasks(project: Project) -> None:
-    chosen = _train_prompts(project)[: recipe.NUM_LABELED_DEMONSTRATIONS]
-    batches.open_demonstrations(project=project, prompts=chosen, batch=DEMONSTRATIONS_BATCH)
+    for prompts_of_split in _first_prompts(project).values():
+        batches.open_demonstrations(project=project, prompts=prompts_of_split, batch=DEMONSTRATIONS)
 
 
-def _train_prompts(project: Project) -> list[Prompt]:
-    prompts = project.prompts.filter(split=Split.TRAIN, source="grammar").order_by("id")
-    return list(prompts[: recipe.NUM_DEMONSTRATIONS])
+def _first_prompts(project: Project) -> dict[Split, list[Prompt]]:
+    """Prompts of the labeled demonstrations, in the project's proportion: on the held-out ones SFT is measured."""
+    num_held_out = round(recipe.NUM_LABELED_DEMONSTRATIONS * HELD_OUT_SHARE)
+    limits = {Split.TRAIN: recipe.NUM_LABELED_DEMONSTRATIONS - num_held_out, Split.HELD_OUT: num_held_out}
+    return {split: _prompts_of(project, split)[:limit] for split, limit in limits.items()}
+
+
+def _prompts_of(project: Project, split: Split) -> list[Prompt]:
+    return list(project.prompts.filter(split=split, source="grammar").order_by("id"))
