@@ -230,7 +230,7 @@ def _update(
     """One optimiser step of policy and value model on one minibatch; losses are means over all of its tokens."""
     num_tokens = int(rollouts.batch.completion_mask[rows].sum())
     device = rollouts.finished.device
-    metrics: dict[str, float] = defaultdict(float)
+    metrics: dict[str, float] = defaultdict(float, ratio=1.0)
 
     def loss_of_policy(part: list[int]) -> Tensor:
         batch = take(rollouts.batch, part)
@@ -244,7 +244,7 @@ def _update(
             config.clip_range,
             num_tokens,
         )
-        metrics["ratio"] += float(found.ratio)
+        metrics["ratio"] += float(found.ratio_minus_one)
         metrics["clip_fraction"] += float(found.clip_fraction)
         metrics["approximate_kl"] += float(found.approximate_kl)
         return found.loss
