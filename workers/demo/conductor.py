@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from annotate.management.demo import pretraining
@@ -127,7 +127,7 @@ class Demo:
         base = [self.base.stage] if self.base.stage.total else []
         return base + stages.read(project=self.world.project, now=timezone.now())
 
-    def _frame(self) -> object:
+    def _frame(self) -> RenderableType:
         waiting = self.people.num_retries if self.people else 0
         note = f"{view.duration(time.monotonic() - self.started)} so far" + (
             f", {waiting} retries by people" * bool(waiting)

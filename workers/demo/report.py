@@ -22,20 +22,23 @@ def versions(*, project: Project) -> RenderableType:
     for name in JUDGES.values():
         table.add_column(name, justify="right")
     table.add_column("decision")
-    pairs = project.evaluations.select_related("candidate", "baseline", "candidate__promotion").order_by("id")
+    pairs = project.evaluations.select_related("candidate", "baseline").order_by("id")
+    decisions = {
+        (promotion.candidate_id, promotion.baseline_id): "promoted" if promotion.promoted else "not promoted"
+        for promotion in project.promotions.all()
+    }
     for evaluation in pairs:
         latest = {
             estimate.judge.kind: estimate
             for estimate in evaluations.latest_estimates(evaluation=evaluation)
             if estimate.split == Split.HELD_OUT
         }
-        promotion = getattr(evaluation.candidate, "promotion", None)
-        decided = promotion is not None and promotion.baseline_id == evaluation.baseline_id
+        decision = decisions.get((evaluation.candidate_id, evaluation.baseline_id), "")
         table.add_row(
             evaluation.candidate.name,
             evaluation.baseline.name,
             *(_rate(latest.get(kind)) for kind in JUDGES),
-            ("promoted" if promotion.promoted else "not promoted") if decided else "",
+            decision,
         )
     return table
 
