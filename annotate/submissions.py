@@ -65,8 +65,7 @@ def submit(*, access: Access, assignment_id: int, answer: Answer, now: datetime)
     try:
         with transaction.atomic():
             return _submit(access, assignment_id, answer, now)
-    except IntegrityError:
-        # The same submission id came for two assignments at once; the first is stored by now.
+    except IntegrityError:  # this submission id is stored already, for another task
         stored = _stored_already(access, assignment_id, answer)
         if stored is None:
             raise
@@ -75,9 +74,10 @@ def submit(*, access: Access, assignment_id: int, answer: Answer, now: datetime)
 
 def _submit(access: Access, assignment_id: int, answer: Answer, now: datetime) -> Stored:
     assignment = own_assignment(access=access, assignment_id=assignment_id)
-    stored = _stored_already(access, assignment_id, answer)
-    if stored is not None:
-        return stored
+    if assignment.state in (State.SUBMITTED, State.SURPLUS):
+        stored = _stored_already(access, assignment_id, answer)
+        if stored is not None:
+            return stored
     refuse_finished(assignment)
     body = _checked_body(assignment, answer)
     counts = _count(assignment)

@@ -99,10 +99,6 @@ def _latex_source(source: str) -> str:
     return f"<code>{html.escape(source)}</code>"
 
 
-def _brackets(source: str, *, display: bool) -> str:
-    return _latex(source, {"display_mode": display})
-
-
 def _image_as_link(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
     """A picture would be fetched from where the model says: show where it points instead."""
     token = tokens[index]
@@ -143,5 +139,5 @@ def _math_rule(display: bool) -> Any:
 
 
 _LANGUAGES = frozenset(LANGUAGES.split())
-_FORMATTER = HtmlFormatter(nowrap=True)
+_FORMATTER = HtmlFormatter(nowrap=True, classprefix="hl-")
 _MARKDOWN = _parser()

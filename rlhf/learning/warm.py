@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import jinja2.ext
+import pyarrow.compute
 import torch._dynamo
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 from transformers.models.gpt2 import modeling_gpt2
 from transformers.models.llama import modeling_llama
 from transformers.models.qwen2 import modeling_qwen2
@@ -27,12 +29,12 @@ from transformers.models.qwen2 import modeling_qwen2
 from rlhf.learning import best_of_n, estimate, judge, lifeline, ppo, reward, sampling, sft
 from rlhf.learning.__main__ import main as run_stage
 
-# What a run would import while somebody waits: stages, architectures, chat templates (jinja2), and what the first
-# AdamW asks for (torch._dynamo, over a second).
+# What a run would import while somebody waits: stages, architectures, chat templates (jinja2), tables, and what the
+# first AdamW asks for (torch._dynamo, over a second).
 WARMED = (
     *(best_of_n, estimate, judge, ppo, reward, sampling, sft),
     *(modeling_gpt2, modeling_llama, modeling_qwen2),
-    *(jinja2.ext, torch._dynamo),
+    *(jinja2.ext, pyarrow.compute, torch._dynamo),
 )
 
 _CHECK_S = 1.0  # how often to see whether the parent still lives, should both other ways have failed
@@ -127,6 +129,8 @@ def main(arguments: list[str]) -> None:
     """Serve the client with pid `arguments[1]` on descriptor `arguments[0]`, and end with it."""
     parent_pid = int(arguments[1])
     lifeline.die_with(parent_pid)
+    pyarrow.Table.from_pylist([{"a": 1}])  # looks for pandas, and imports it where there is one
+    get_checkpoint_conversion_mapping("llama")  # compiles 900 regular expressions, once for all architectures
     gc.collect()
     gc.freeze()  # collections in children leave the imported pages shared
     with socket.socket(fileno=int(arguments[0])) as connection:

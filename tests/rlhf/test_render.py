@@ -65,7 +65,7 @@ def test_hostile_pieces_in_any_order_do_nothing(pieces):
 
 def test_markdown_code_and_latex_are_shown():
     html = render("**bold** $x^2$\n\n```python\ndef f(): pass\n```\n\n| a |\n|---|\n| 1 |")
-    for piece in ("<strong>bold</strong>", "<msup>", '<span class="k">def</span>', "<td>1</td>"):
+    for piece in ("<strong>bold</strong>", "<msup>", '<span class="hl-k">def</span>', "<td>1</td>"):
         assert piece in html
 
 

@@ -53,7 +53,7 @@ class Manner:
 # People who answer a survey: decent, mixed, with room above them.
 DEMONSTRATOR = Manner(0.08, 0.03, 0.35, 0.35, 0.06, (0.35, 0.4, 0.2, 0.05), 0.06, 0.03)
 # The web: everything happens.
-CORPUS = Manner(0.12, 0.06, 0.3, 0.3, 0.2, (0.35, 0.35, 0.15, 0.1, 0.05), 0.12, 0.08)
+CORPUS = Manner(0.06, 0.04, 0.2, 0.2, 0.15, (0.6, 0.25, 0.1, 0.05), 0.1, 0.06)
 
 
 def _forms(kind: str) -> list[tuple[str, list[str], int]]:
