@@ -15,7 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 
-class ConfigError(ValueError):
+class InputError(ValueError):
+    """What a run was given can't be used: one sentence on standard error, exit code 2."""
+
+
+class ConfigError(InputError):
     """A configuration that can't be run; the message names the field, what was found and what was expected."""
 
 

@@ -1,0 +1,134 @@
+"""Who won: judges, verdicts and the estimates made of them. Verdicts are the only truth.
+
+A verdict counts, for everybody, when a person gave it or when the run that gave it succeeded at that attempt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from rlhf.models import Completion, Estimate, Evaluation, Judge, ModelVersion, Project, Prompt, Run, Verdict
+
+BATCH = 500  # rows per write transaction
+EVALUATION = "evaluation"  # purpose of the sample runs whose answers are compared
+
+
+@dataclass(frozen=True)
+class NewVerdict:
+    prompt_id: int
+    candidate_completion_id: int
+    baseline_completion_id: int
+    score: float  # of the candidate: 1 won, 0.5 tie, 0 lost
+    rater: str = ""
+    position: str = Verdict.Position.NONE
+    replicate: int = 0
+    candidate_reward: float | None = None
+    baseline_reward: float | None = None
+
+
+def open_evaluation(*, project: Project, candidate: ModelVersion, baseline: ModelVersion, iteration: int) -> Evaluation:
+    """The evaluation of this pair: opened once, and found again when asked for twice."""
+    evaluation, _ = Evaluation.objects.get_or_create(
+        project=project, candidate=candidate, baseline=baseline, defaults={"iteration": iteration}
+    )
+    return evaluation
+
+
+def record_verdicts(
+    *, evaluation: Evaluation, judge: Judge, verdicts: Iterable[NewVerdict], run: Run | None = None, attempt: int = 0
+) -> None:
+    """Store verdicts in batches; one that is there already stays as it is."""
+    source = iter(verdicts)
+    while batch := list(itertools.islice(source, BATCH)):
+        rows = [
+            Verdict(
+                evaluation=evaluation, project_id=evaluation.project_id, judge=judge, run=run, attempt=attempt,
+                prompt_id=verdict.prompt_id, candidate_completion_id=verdict.candidate_completion_id,
+                baseline_completion_id=verdict.baseline_completion_id, score=verdict.score, rater=verdict.rater,
+                position=verdict.position, replicate=verdict.replicate, candidate_reward=verdict.candidate_reward,
+                baseline_reward=verdict.baseline_reward,
+            )
+            for verdict in batch
+        ]  # fmt: skip
+        with transaction.atomic():
+            Verdict.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def visible_verdicts() -> QuerySet[Verdict]:
+    return Verdict.objects.filter(Q(run=None) | Q(run__state=Run.State.SUCCEEDED, run__attempt=F("attempt")))
+
+
+def verdict_rows(*, project: Project, evaluations: Iterable[Evaluation] | None = None) -> Iterator[dict[str, object]]:
+    """The visible verdicts in the shape of docs/run_folder.md, in the order of their ids, ready to be frozen."""
+    verdicts = visible_verdicts().filter(project=project).order_by("id")
+    if evaluations is not None:
+        verdicts = verdicts.filter(evaluation__in=list(evaluations))
+    columns = ("evaluation_id", "prompt_id", "judge_id", "rater", "position", "replicate", "score")
+    for row in verdicts.values("id", "prompt__split", *columns).iterator(chunk_size=2_000):
+        yield {"verdict_id": row["id"], "split": row["prompt__split"], **{name: row[name] for name in columns}}
+
+
+def answers(
+    *, version: ModelVersion, prompts: Iterable[Prompt] | QuerySet[Prompt] | None = None
+) -> dict[int, Completion]:
+    """The version's visible answer to each prompt, by prompt id: sample 0 of its earliest evaluation run."""
+    completions = Completion.objects.filter(
+        version=version, sample_index=0, run__purpose=EVALUATION, run__state=Run.State.SUCCEEDED,
+        run__attempt=F("attempt"),
+    )  # fmt: skip
+    if prompts is not None:
+        wanted = prompts if isinstance(prompts, QuerySet) else [prompt.pk for prompt in prompts]
+        completions = completions.filter(prompt__in=wanted)
+    return {completion.prompt_id: completion for completion in completions.order_by("-id")}
+
+
+def reward_judge(*, version: ModelVersion) -> Judge:
+    """The judge that a reward model is. Other weights or another template are another judge."""
+    weights = version.weights_sha256 or version.path or version.source
+    identity = {"kind": "reward_model", "weights_sha256": weights, "prompt_format": version.project.prompt_format}
+    return _judge(version.project, Judge.Kind.REWARD_MODEL, f"reward model {version.name}", identity, version)
+
+
+def people_judge(*, project: Project) -> Judge:
+    return _judge(project, Judge.Kind.PEOPLE, "people", {"kind": "people"})
+
+
+def gold_judge(*, project: Project, name: str) -> Judge:
+    """The hidden truth of a simulated world; `name` says which, its version included."""
+    return _judge(project, Judge.Kind.GOLD, name, {"kind": "gold", "name": name})
+
+
+def latest_estimates(*, evaluation: Evaluation) -> list[Estimate]:
+    """The estimates of the newest estimate run that succeeded; empty before the first."""
+    return estimates_by_evaluation(evaluations=[evaluation])[evaluation.pk]
+
+
+def estimates_by_evaluation(*, evaluations: Iterable[Evaluation]) -> dict[int, list[Estimate]]:
+    """For each evaluation id the estimates of its newest succeeded estimate run, judges in the order of their ids."""
+    estimates = Estimate.objects.filter(
+        evaluation__in=list(evaluations), run__state=Run.State.SUCCEEDED, run__attempt=F("attempt")
+    )
+    newest: dict[int, list[Estimate]] = defaultdict(list)
+    for estimate in estimates.select_related("judge").order_by("-run_id", "judge_id", "split"):
+        found = newest[estimate.evaluation_id]
+        if not found or found[0].run_id == estimate.run_id:
+            found.append(estimate)
+    return newest
+
+
+def _judge(
+    project: Project, kind: Judge.Kind, name: str, identity: dict[str, str], version: ModelVersion | None = None
+) -> Judge:
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    judge, _ = Judge.objects.get_or_create(
+        project=project, identity=digest, defaults={"kind": kind, "name": name[:80], "version": version}
+    )
+    return judge

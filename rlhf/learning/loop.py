@@ -1,0 +1,257 @@
+"""The one visible engine: devices, AdamW and its schedule, accumulation, metrics, checkpoints, stopping.
+
+Every stage is a plain loop over these parts. Nothing here knows a loss. A run that is killed at any step and started
+again ends with the same weights, to the bit, on the same processor, thread count and versions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rlhf.learning import checkpoint
+from rlhf.learning.configs import ConfigError, EngineConfig, OptimizerConfig
+from rlhf.learning.tables import sha256
+
+M = TypeVar("M")  # a micro-batch, of whatever kind the stage makes
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss or a gradient is not a finite number; the message names the rows of the batch."""
+
+
+def set_up(engine: EngineConfig) -> torch.device:
+    """Seed, threads and matmul precision of this process. Returns the device that `engine.device` means here."""
+    if engine.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("engine.device: found cuda, expected a machine with a CUDA device, or auto")
+    torch.manual_seed(engine.seed)
+    torch.set_num_threads(engine.num_threads)
+    torch.set_float32_matmul_precision(engine.matmul_precision)
+    use_cuda = engine.device != "cpu" and torch.cuda.is_available()
+    if use_cuda:  # CPU kernels are deterministic at a fixed thread count
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return torch.device("cuda" if use_cuda else "cpu")
+
+
+def autocast(engine: EngineConfig, device: torch.device) -> AbstractContextManager[Any]:
+    """Forward passes in `engine.precision`; weights, losses and optimiser state stay float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=engine.precision == "bfloat16")
+
+
+def schedule_factor(step: int, total_steps: int, config: OptimizerConfig) -> float:
+    """Share of the peak learning rate at optimiser step `step` (0-based) of `total_steps`.
+
+    Linear warm-up over the first ceil(warmup_share * total_steps) steps, (step + 1) / warm-up steps; then constant,
+    or from 1 down to final_share at the last step, linearly or along half a cosine.
+    """
+    warmup = math.ceil(config.warmup_share * total_steps)
+    if step < warmup:
+        return (step + 1) / warmup
+    if config.schedule == "constant":
+        return 1.0
+    progress = min(1.0, (step - warmup) / max(1, total_steps - 1 - warmup))
+    decay = progress if config.schedule == "linear" else (1 - math.cos(math.pi * progress)) / 2
+    return 1.0 - (1.0 - config.final_share) * decay
+
+
+def epoch_order(num_rows: int, seed: int, epoch: int) -> list[int]:
+    """The order of the rows in one epoch: a permutation that depends on (num_rows, seed, epoch) alone."""
+    order: list[int] = np.random.default_rng([seed, epoch]).permutation(num_rows).tolist()
+    return order
+
+
+class Learner:
+    """A model with its AdamW, schedule and clipping: what one optimiser step needs besides gradients."""
+
+    def __init__(
+        self, model: nn.Module, config: OptimizerConfig, total_steps: int, learning_rate: float | None = None
+    ) -> None:
+        """Args:
+        total_steps: optimiser steps of the whole run; the schedule ends there.
+        learning_rate: peak, where it is not the configuration's (PPO's value model).
+        """
+        self.model = model
+        self.config = config
+        self.total_steps = total_steps
+        self.peak = config.learning_rate if learning_rate is None else learning_rate
+        self.step = 0
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        decayed = [p for p in self.parameters if p.dim() >= 2]
+        others = [p for p in self.parameters if p.dim() < 2]  # gains and biases aren't pulled to zero
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=self.peak,
+            betas=(config.beta1, config.beta2),
+            eps=config.eps,
+            fused=True,
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        return self.peak * schedule_factor(self.step, self.total_steps, self.config)
+
+    def apply(self) -> float:
+        """Clip the gradients, step, and forget them. Returns the gradient norm before clipping.
+
+        Raises:
+            NonFiniteLoss: the norm is not finite; no weight was changed.
+        """
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm))
+        if not math.isfinite(norm):
+            raise NonFiniteLoss(f"found a gradient norm of {norm} at optimiser step {self.step}, expected a finite one")
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        return norm
+
+
+def accumulate(
+    micro_batches: Iterable[M],
+    loss_sum: Callable[[M], Tensor],
+    count: float,
+    row_ids: Callable[[M], Sequence[int]],
+) -> float:
+    """Gradients of (sum of all losses) / count, a micro-batch at a time.
+
+    `count` is that of the whole batch (tokens, rankings), so that any partition into micro-batches gives the same
+    gradient; a mean per micro-batch would weigh short ones more.
+
+    Args:
+        loss_sum: the summed (not averaged) loss of a micro-batch, a scalar.
+        row_ids: the rows of a micro-batch, for the message when its loss is not finite.
+
+    Returns:
+        The batch's loss: sum / count.
+
+    Raises:
+        NonFiniteLoss: names the rows; gradients are left as they are, no step was taken.
+    """
+    total = 0.0
+    for micro_batch in micro_batches:
+        loss = loss_sum(micro_batch) / count
+        value = float(loss.detach())
+        require_finite(value, row_ids(micro_batch))
+        loss.backward()
+        total += value
+    return total
+
+
+def require_finite(loss: float, row_ids: Sequence[int]) -> None:
+    """Raise NonFiniteLoss naming the rows that were in the batch."""
+    if not math.isfinite(loss):
+        raise NonFiniteLoss(f"found a loss of {loss}, expected a finite one; rows of this batch: {list(row_ids)}")
+
+
+class Run:
+    """A run folder at work: where it is, what it logs, when it saves, how it stops and ends."""
+
+    def __init__(self, folder: Path, kind: str, engine: EngineConfig, total_steps: int) -> None:
+        """Args:
+        total_steps: what `step` counts up to (optimiser steps; PPO: iterations; sampling: batches).
+        """
+        self.folder = folder
+        self.kind = kind
+        self.engine = engine
+        self.total_steps = total_steps
+        self.step = 0
+        self.stop_requested = False
+        self._models: dict[str, nn.Module] = {}
+        self._learners: dict[str, Learner] = {}
+        device = "cuda" if engine.device != "cpu" and torch.cuda.is_available() else "cpu"
+        self._environment = checkpoint.environment_of(torch.get_num_threads(), device)
+        signal.signal(signal.SIGTERM, self._request_stop)
+
+    def resume(self, models: Mapping[str, nn.Module], learners: Mapping[str, Learner]) -> dict[str, Any]:
+        """Name what a checkpoint holds, and load the newest valid one.
+
+        A model that a Learner holds must be among `models` too. Sets `step`; returns the state given to the
+        `end_step` of that step, or {} at a fresh start. metrics.jsonl is cut at that step.
+        """
+        self._models, self._learners = dict(models), dict(learners)
+        found = checkpoint.newest_valid(self.folder)
+        checkpoint.cut_metrics(self.folder, found.step if found else -1)
+        if found is None:
+            return {}
+        saved = torch.load(found.path / "state.pt", map_location="cpu", weights_only=True)
+        for name, model in self._models.items():
+            model.load_state_dict(saved["models"][name])
+        for name, learner in self._learners.items():
+            learner.optimizer.load_state_dict(saved["optimizers"][name])
+            learner.step = saved["optimizer_steps"][name]
+        torch.set_rng_state(saved["random"])
+        self.step = found.step
+        changed = checkpoint.differences(found.environment, self._environment)
+        if changed:
+            self.log("warning", {"warning": f"resumed, but not exactly: {'; '.join(changed)}"})
+        state: dict[str, Any] = json.loads((found.path / "state.json").read_text())
+        return state
+
+    def log(self, phase: str, numbers: Mapping[str, Any]) -> None:
+        """Append a line to metrics.jsonl for the current step, and flush it."""
+        line = {"step": self.step, "total_steps": self.total_steps, "time": time.time(), "phase": phase, **numbers}
+        with (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def end_step(self, phase: str, numbers: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        """Count a step as done: log it when a line is due, save when a checkpoint is due, stop if asked to.
+
+        Args:
+            state: JSON values that `resume` must give back to go on after this step (cursor, coefficients).
+
+        Raises:
+            Stopped: SIGTERM came; the checkpoint of this step is on disk.
+        """
+        self.step += 1
+        last = self.step == self.total_steps
+        if last or self.step % self.engine.log_every == 0:
+            self.log(phase, numbers)
+        due = self.engine.checkpoint_every and self.step % self.engine.checkpoint_every == 0 and not last
+        if due or self.stop_requested:
+            self.save(state)
+        self.stop_if_asked()
+
+    def stop_if_asked(self) -> None:
+        """Raise Stopped when SIGTERM has come: for work between steps that a new start does again."""
+        if self.stop_requested:
+            raise checkpoint.Stopped(f"stopped at step {self.step} of {self.total_steps}")
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write a checkpoint of the current step."""
+        everything = {
+            "models": {name: model.state_dict() for name, model in self._models.items()},
+            "optimizers": {name: learner.optimizer.state_dict() for name, learner in self._learners.items()},
+            "optimizer_steps": {name: learner.step for name, learner in self._learners.items()},
+            "random": torch.get_rng_state(),
+        }
+
+        def write_files(path: Path) -> None:
+            torch.save(everything, path / "state.pt")
+            (path / "state.json").write_text(json.dumps(state))
+
+        checkpoint.write(self.folder, self.step, write_files, self._environment)
+
+    def finish(self, metrics: Mapping[str, Any], outputs: Sequence[str]) -> None:
+        """Hash the outputs (files or directories, relative to the folder) and rename result.json into place."""
+        files: list[Path] = []
+        for output in outputs:
+            path = self.folder / output
+            files += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        hashes = {str(path.relative_to(self.folder)): sha256(path) for path in files}
+        result = {"kind": self.kind, "metrics": dict(metrics), "outputs": hashes}
+        checkpoint.replace_text(self.folder / "result.json", json.dumps(result, indent=1))
+
+    def _request_stop(self, *_: object) -> None:
+        self.stop_requested = True

@@ -1,0 +1,166 @@
+"""Policies: causal language models of any name or path, loaded for exact work and saved for everybody.
+
+Weights are float32 and dropout is off from the moment of loading; a saved policy loads with plain
+`AutoModelForCausalLM.from_pretrained`, and equal weights give equal bytes.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from rlhf.learning.configs import InputError, TextConfig
+from rlhf.learning.text import Batch, ensure_pad_token, stop_ids
+
+
+class ModelError(InputError):
+    """A model that can't be loaded or can't hold these texts; the message names it, what was found and expected."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A causal language model with what is needed to write and read its text."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    pad_id: int  # never one of stop_ids
+    stop_ids: frozenset[int]
+
+
+def load_policy(name_or_path: str, device: torch.device) -> Policy:
+    """Load a policy in float32, dropout off, with a pad token of its own.
+
+    float32 is asked for explicitly: `from_pretrained` keeps a checkpoint's dtype, and small PPO steps vanish in
+    bfloat16.
+
+    Raises:
+        ModelError: nothing there that transformers can load, named in one sentence.
+    """
+    tokenizer = load_tokenizer(name_or_path)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            name_or_path, dtype=torch.float32, attn_implementation=attention_for(name_or_path, device)
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise model_error(name_or_path, "a causal language model", error) from error
+    pad_id = ensure_pad_token(tokenizer, model)
+    model.eval().to(device)
+    return Policy(model=model, tokenizer=tokenizer, pad_id=pad_id, stop_ids=stop_ids(tokenizer, model))
+
+
+def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a model. Raises ModelError, and for a path that doesn't exist says just that."""
+    if _is_path(name_or_path) and not Path(name_or_path).is_dir():
+        raise ModelError(f"{name_or_path}: no such model directory")
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name_or_path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise model_error(name_or_path, "a tokenizer", error) from error
+    return tokenizer
+
+
+def attention_for(name_or_path: str, device: torch.device) -> str:
+    """`eager` on a CPU (faster than sdpa for short padded rows, by measurement) and for models that refuse sdpa."""
+    try:
+        config = AutoConfig.from_pretrained(name_or_path)
+    except (OSError, ValueError, KeyError) as error:
+        raise model_error(name_or_path, "a model configuration", error) from error
+    softcap = getattr(config, "attn_logit_softcapping", None)  # Gemma 2: sdpa would leave it out
+    return "eager" if device.type == "cpu" or softcap is not None else "sdpa"
+
+
+def model_error(name_or_path: str, expected: str, error: Exception) -> ModelError:
+    """One sentence for whatever transformers had to say."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return ModelError(f"{name_or_path}: expected {expected}, found none that loads ({first[:200]})")
+
+
+def frozen_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy that never changes: the reference policy."""
+    frozen: PreTrainedModel = copy.deepcopy(model)
+    frozen.requires_grad_(False)
+    frozen.eval()
+    return frozen
+
+
+def require_room(model: PreTrainedModel, text: TextConfig) -> None:
+    """Raise ModelError when the longest prompt and completion together pass the model's positions."""
+    needed = text.max_prompt_tokens + text.max_completion_tokens
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and needed > positions:
+        raise ModelError(
+            f"text.max_prompt_tokens + text.max_completion_tokens: expected at most the {positions} positions "
+            f"of {model.config.name_or_path or model.config.model_type}, found {needed}"
+        )
+
+
+def predicting_logits(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Logits (N, V) of the N positions that predict a completion token, rows in order.
+
+    Only these positions reach the output layer, through the model's own forward: a soft-cap or scale behind the
+    layer is applied as the model applies it, and (B, T, V) never exists.
+    """
+    # No attention mask: padding is on the right, and a causal model's real positions can't see it.
+    return model(input_ids=batch.input_ids, use_cache=False, logits_to_keep=batch.predicts).logits
+
+
+def completion_log_probabilities(model: PreTrainedModel, batch: Batch, temperature: float = 1.0) -> Tensor:
+    """log pi(token | everything before it) at the temperature, of every completion token.
+
+    Args:
+        batch: B sequences, completions of up to C tokens.
+        temperature: logits are divided by it; above 0.
+
+    Returns:
+        (B, C) float32 in nats, 0 at padding.
+    """
+    logits = predicting_logits(model, batch).float()  # (N, V)
+    if temperature != 1.0:
+        logits = logits / temperature
+    targets = batch.completion_ids[batch.completion_mask]  # (N,)
+    return batch.to_completions(-F.cross_entropy(logits, targets, reduction="none"))
+
+
+def completion_log_probabilities_and_entropy(
+    model: PreTrainedModel, batch: Batch, temperature: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """As `completion_log_probabilities`, with the entropy of each token's distribution, (B, C) in nats, no gradient."""
+    logits = predicting_logits(model, batch).float()  # (N, V)
+    if temperature != 1.0:
+        logits = logits / temperature
+    targets = batch.completion_ids[batch.completion_mask]  # (N,)
+    log_probabilities = -F.cross_entropy(logits, targets, reduction="none")
+    with torch.no_grad():
+        normalised = logits.log_softmax(-1)
+        entropy = -(normalised.exp() * normalised).sum(-1)
+    return batch.to_completions(log_probabilities), batch.to_completions(entropy)
+
+
+def save_policy(policy: Policy, folder: Path) -> None:
+    """Save model and tokenizer as `save_pretrained` does, whole or not at all."""
+    save_model(policy.model, policy.tokenizer, folder)
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Save any model with its tokenizer: under a temporary name, fsynced, renamed. Equal weights give equal bytes."""
+    temporary = folder.with_name(folder.name + ".part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    for path in temporary.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def _is_path(name_or_path: str) -> bool:
+    return name_or_path.startswith(("/", ".", "~")) or Path(name_or_path).exists() or name_or_path.count("/") > 1

@@ -1,0 +1,148 @@
+"""Supervised fine-tuning: the mean negative log-likelihood of completion tokens, and pre-training on all tokens.
+
+Departs from InstructGPT (2203.02155, C.1) in two things: dropout is off, as in every other stage, and batches are
+made of rows of like length, drawn from a shuffled window, so that little is padded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rlhf.learning import tables
+from rlhf.learning.configs import InputError, SFTConfig
+from rlhf.learning.loop import Learner, Run, accumulate, autocast, epoch_order, set_up
+from rlhf.learning.policy import Policy, load_policy, predicting_logits, require_room, save_policy
+from rlhf.learning.text import Batch, Encoded, encode, over_all_tokens, right_pad
+
+_WINDOW = 8  # batches that are sorted by length together
+
+
+def num_steps(num_rows: int, batch_size: int, num_epochs: int) -> int:
+    """Optimiser steps of a training run; the last batch of an epoch may be smaller."""
+    return -(-num_rows // batch_size) * num_epochs
+
+
+def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """The batches of one epoch, as row indices: a function of its arguments alone.
+
+    Rows are shuffled; windows of a few batches are sorted by length, cut into batches, and the batches shuffled.
+    Every row comes once. Longest first within a batch.
+    """
+    order = epoch_order(len(lengths), seed, epoch)
+    window = _WINDOW * batch_size
+    batches = []
+    for start in range(0, len(order), window):
+        rows = sorted(order[start : start + window], key=lambda i: -lengths[i])
+        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    shuffled = np.random.default_rng([seed, epoch, 1]).permutation(len(batches))
+    return [batches[i] for i in shuffled]
+
+
+def negative_log_likelihood(policy: Policy, batch: Batch) -> Tensor:
+    """Sum over completion tokens of -log pi(token | everything before it): a scalar, nats."""
+    logits = predicting_logits(policy.model, batch)  # (N, V)
+    return F.cross_entropy(logits.float(), batch.completion_ids[batch.completion_mask], reduction="sum")
+
+
+def fit(
+    run: Run,
+    learner: Learner,
+    policy: Policy,
+    sequences: Sequence[Encoded],
+    *,
+    num_epochs: int,
+    batch_size: int,
+    micro_batch_size: int,
+) -> None:
+    """Train the policy on the sequences from where the run stands to its end; call `run.resume` first.
+
+    Each optimiser step descends sum(NLL of the batch's completion tokens) / (their number), whatever the partition
+    into micro-batches. The run's steps must be `num_steps(len(sequences), batch_size, num_epochs)`.
+    """
+    lengths = [s.length for s in sequences]
+    device, seed = policy.model.device, run.engine.seed
+
+    def loss_sum(batch: Batch) -> Tensor:
+        with autocast(run.engine, device):
+            return negative_log_likelihood(policy, batch)
+
+    per_epoch = num_steps(len(sequences), batch_size, 1)
+    for epoch in range(run.step // per_epoch, num_epochs):
+        batches = epoch_batches(lengths, batch_size, seed, epoch)
+        for rows in batches[run.step - epoch * per_epoch :]:
+            started = time.monotonic()
+            parts = [rows[i : i + micro_batch_size] for i in range(0, len(rows), micro_batch_size)]
+            micro_batches = (right_pad([sequences[i] for i in part], policy.pad_id, device) for part in parts)
+            num_tokens = sum(len(sequences[i].completion_ids) for i in rows)
+            learning_rate = learner.learning_rate
+            loss = accumulate(micro_batches, loss_sum, num_tokens, lambda batch: batch.row_ids)
+            gradient_norm = learner.apply()
+            seconds = time.monotonic() - started
+            numbers = {
+                "loss": loss,
+                "learning_rate": learning_rate,
+                "gradient_norm": gradient_norm,
+                "tokens_per_second": num_tokens / seconds,
+                "epoch": (run.step + 1) / per_epoch,
+            }
+            run.end_step("train", numbers, {})
+
+
+@torch.no_grad()
+def mean_loss(policy: Policy, sequences: Sequence[Encoded], batch_size: int) -> float:
+    """Mean negative log-likelihood of all completion tokens, in nats a token."""
+    order = sorted(range(len(sequences)), key=lambda i: sequences[i].length)
+    total, num_tokens = 0.0, 0
+    for start in range(0, len(order), batch_size):
+        chosen = [sequences[i] for i in order[start : start + batch_size]]
+        batch = right_pad(chosen, policy.pad_id, policy.model.device)
+        total += float(negative_log_likelihood(policy, batch))
+        num_tokens += batch.num_completion_tokens
+    return total / num_tokens
+
+
+def run(folder: Path, config: SFTConfig) -> None:
+    """The kind `sft`: data/demonstrations.parquet into model/. Rows of split `held_out` are only measured on.
+
+    Raises:
+        InputError: no row to train on.
+    """
+    device = set_up(config.engine)
+    rows = tables.read_table(folder / "data/demonstrations.parquet", tables.DEMONSTRATIONS)
+    policy = load_policy(config.model, device)
+    require_room(policy.model, config.text)
+    encoded = [
+        encode(policy.tokenizer, r["demonstration_id"], r["prompt"], r["completion"], config.text) for r in rows
+    ]
+    if config.loss_on == "all":
+        encoded = [over_all_tokens(e) for e in encoded]
+    train = [e for e, r in zip(encoded, rows, strict=True) if r["split"] == "train" and e.completion_ids]
+    held_out = [e for e, r in zip(encoded, rows, strict=True) if r["split"] != "train" and e.completion_ids]
+    if not train:
+        raise InputError(f"{folder}/data/demonstrations.parquet: found {len(rows)} rows, expected some of split train")
+
+    total_steps = num_steps(len(train), config.batch_size, config.num_epochs)
+    run = Run(folder, "sft", config.engine, total_steps)
+    learner = Learner(policy.model, config.optimizer, total_steps)
+    run.resume({"model": policy.model}, {"model": learner})
+    fit(
+        run,
+        learner,
+        policy,
+        train,
+        num_epochs=config.num_epochs,
+        batch_size=config.batch_size,
+        micro_batch_size=config.micro_batch_size,
+    )
+    metrics: dict[str, float | int] = {"num_train": len(train), "num_held_out": len(held_out)}
+    if held_out:
+        metrics["held_out_loss"] = mean_loss(policy, held_out, config.micro_batch_size)
+    save_policy(policy, folder / "model")
+    run.finish(metrics, ["model"])

@@ -1,0 +1,215 @@
+"""Every table of a run folder: its columns, and how it is written and read. Torch-free.
+
+The same rows give the same bytes; a file that isn't the table it should be is refused with one sentence.
+Columns are described in docs/run_folder.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rlhf.learning.configs import InputError
+
+
+class TableError(InputError):
+    """A file that is not the table it should be; the message names the file, what was found and what was expected."""
+
+
+INT, FLOAT, TEXT, FLAG = pa.int64(), pa.float64(), pa.string(), pa.bool_()
+PROMPT = pa.list_(pa.struct([("role", TEXT), ("content", TEXT)]))
+
+_SAMPLE = [
+    ("prompt_id", INT),
+    ("sample_index", INT),
+    ("completion", TEXT),
+    ("num_tokens", INT),
+    ("finished", FLAG),
+    ("log_probability", FLOAT),
+]
+
+DEMONSTRATIONS = pa.schema(
+    [
+        ("demonstration_id", INT),
+        ("prompt_id", INT),
+        ("prompt", PROMPT),
+        ("completion", TEXT),
+        ("labeler", TEXT),
+        ("split", TEXT),
+    ]
+)
+RANKINGS = pa.schema(
+    [
+        ("ranking_id", INT),
+        ("prompt_id", INT),
+        ("prompt", PROMPT),
+        ("completion_ids", pa.list_(INT)),
+        ("completions", pa.list_(TEXT)),
+        ("ranks", pa.list_(INT)),
+        ("labeler", TEXT),
+        ("weight", FLOAT),
+        ("iteration", INT),
+        ("split", TEXT),
+    ]
+)
+PROMPTS = pa.schema([("prompt_id", INT), ("prompt", PROMPT), ("split", TEXT)])
+PAIRS = pa.schema(
+    [("pair_id", INT), ("prompt_id", INT), ("prompt", PROMPT), ("completion_a", TEXT), ("completion_b", TEXT)]
+)
+VERDICTS = pa.schema(
+    [
+        ("verdict_id", INT),
+        ("evaluation_id", INT),
+        ("prompt_id", INT),
+        ("split", TEXT),
+        ("judge_id", INT),
+        ("rater", TEXT),
+        ("position", TEXT),
+        ("replicate", INT),
+        ("score", FLOAT),
+    ]
+)
+SAMPLE_ROWS = pa.schema(_SAMPLE)
+BEST_OF_N_ROWS = pa.schema([*_SAMPLE, ("score", FLOAT), ("best", FLAG)])
+REWARD_ROWS = pa.schema(
+    [
+        ("ranking_id", INT),
+        ("prompt_id", INT),
+        ("labeler", TEXT),
+        ("iteration", INT),
+        ("completion_id", INT),
+        ("rank", INT),
+        ("score", FLOAT),
+    ]
+)
+JUDGE_ROWS = pa.schema(
+    [("pair_id", INT), ("prompt_id", INT), ("score_a", FLOAT), ("score_b", FLOAT), ("probability", FLOAT)]
+)
+ESTIMATE_ROWS = pa.schema(
+    [
+        ("evaluation_id", INT),
+        ("judge_id", INT),
+        ("split", TEXT),
+        ("num_prompts", INT),
+        ("num_verdicts", INT),
+        ("wins", INT),
+        ("ties", INT),
+        ("losses", INT),
+        ("win_rate", FLOAT),
+        ("standard_error", FLOAT),
+        ("low", FLOAT),
+        ("high", FLOAT),
+    ]
+)
+
+
+def write_table(path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as Parquet: under a temporary name, fsynced, renamed. Equal rows give equal bytes.
+
+    Raises:
+        TableError: a row lacks a column, has one too many, or holds a value of another type or none.
+    """
+    for number, row in enumerate(rows):
+        if set(row) != set(schema.names):
+            raise TableError(f"{path}: row {number} has columns {sorted(row)}, expected {sorted(schema.names)}")
+    try:
+        table = pa.Table.from_pylist(list(rows), schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise TableError(f"{path}: a row doesn't fit {_describe(schema)}: {error}") from error
+    _require_no_null(path, table)
+    temporary = path.with_name(path.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Every option that reaches the bytes is fixed here, so that a change of pyarrow's defaults is not a change of data.
+    pq.write_table(table, temporary, compression="zstd", compression_level=3, version="2.6", row_group_size=65536)
+    _publish(temporary, path)
+
+
+def read_table(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
+    """Read the rows of a Parquet file, as Python values, columns in the schema's order.
+
+    Raises:
+        TableError: no such file, not Parquet, cut short, or with other columns than the schema's.
+    """
+    try:
+        # ParquetFile reads this one file: pq.read_table would take a folder name like split=train for a column.
+        table = pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowException) as error:
+        raise TableError(f"{path}: expected a Parquet file, found {_first_line(error)}") from error
+    if set(table.column_names) != set(schema.names):
+        raise TableError(f"{path}: found columns {sorted(table.column_names)}, expected {sorted(schema.names)}")
+    try:
+        table = table.select(schema.names).cast(schema)
+    except (pa.ArrowException, ValueError) as error:
+        raise TableError(f"{path}: expected {_describe(schema)}, found {_describe(table.schema)}") from error
+    _require_no_null(path, table)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def write_jsonl(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write the JSONL twin of a table: one object per row, every key in every row, keys in the schema's order."""
+    temporary = path.with_name(path.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with temporary.open("w", encoding="utf-8") as file:
+        for number, row in enumerate(rows):
+            if set(row) != set(schema.names):
+                raise TableError(f"{path}: row {number} has columns {sorted(row)}, expected {sorted(schema.names)}")
+            file.write(json.dumps({name: row[name] for name in schema.names}, ensure_ascii=False) + "\n")
+    _publish(temporary, path)
+
+
+def read_jsonl(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
+    """Read the JSONL twin of a table. Raises TableError naming the line that isn't an object of these columns."""
+    rows = []
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(f"{path}: expected JSON lines, found {_first_line(error)}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise TableError(f"{path}, line {number}: expected a JSON object, found {_first_line(error)}") from error
+        if not isinstance(row, dict) or set(row) != set(schema.names):
+            found = sorted(row) if isinstance(row, dict) else type(row).__name__
+            raise TableError(f"{path}, line {number}: found {found}, expected {sorted(schema.names)}")
+        rows.append(row)
+    return rows
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _require_no_null(path: Path, table: pa.Table) -> None:
+    for name in table.column_names:
+        if table[name].null_count:
+            raise TableError(f"{path}: column {name} has {table[name].null_count} empty values, expected none")
+
+
+def _describe(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
