@@ -1,0 +1,137 @@
+"""Text of models and people as HTML: Markdown, code and LaTeX, with nothing in it that can act.
+
+Model output is hostile input. Raw HTML is text, images become links, and what comes out has passed a list of allowed
+tags. The work is bounded: a longer text is shown as it is.
+"""
+
+from __future__ import annotations
+
+import html
+from functools import lru_cache
+from typing import Any
+
+import nh3
+from django.utils.safestring import SafeString
+from latex2mathml.converter import convert as latex_to_mathml
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.texmath import texmath_plugin
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+from pygments.util import ClassNotFound
+
+MAX_MARKDOWN = 20_000  # characters; beyond it a text is shown plain
+MAX_CODE = 10_000  # characters of a highlighted block
+MAX_LATEX = 1_000  # characters of a formula
+MAX_NESTING = 20  # of quotes and lists
+MAX_GROUPS = 100  # of a formula
+
+MATHML = """
+    math mrow mi mn mo ms mtext mspace msup msub msubsup mfrac msqrt mroot munder mover munderover mtable mtr mtd mstyle
+    mpadded mphantom menclose semantics
+"""
+HTML = """
+    p br hr h1 h2 h3 h4 h5 h6 strong em s del code pre blockquote ul ol li table thead tbody tr th td a span div
+"""
+TAGS = {*MATHML.split(), *HTML.split()}
+ATTRIBUTES = {
+    "a": {"href", "title"},
+    "div": {"class"},
+    "span": {"class"},
+    "ol": {"start"},
+    "math": {"display", "xmlns"},
+    "mo": {"stretchy", "fence", "form", "accent"},
+    "mi": {"mathvariant"},
+    "mspace": {"width"},
+    "mstyle": {"displaystyle", "scriptlevel"},
+}
+
+
+def render(text: str) -> SafeString:
+    """Safe HTML of a text. The same text always gives the same HTML."""
+    if len(text) > MAX_MARKDOWN:
+        return plain(text)
+    return _rendered(text)
+
+
+def plain(text: str) -> SafeString:
+    return SafeString(f'<pre class="plain">{html.escape(text)}</pre>')
+
+
+@lru_cache(maxsize=512)
+def _rendered(text: str) -> SafeString:
+    cleaned = nh3.clean(
+        _MARKDOWN.render(text),
+        tags=TAGS,
+        attributes=ATTRIBUTES,
+        url_schemes={"http", "https", "mailto"},
+        link_rel="nofollow noopener noreferrer",
+    )
+    return SafeString(cleaned)
+
+
+def _code(code: str, language: str, _attributes: str) -> str:
+    if not language or len(code) > MAX_CODE:
+        return ""  # markdown-it escapes it
+    try:
+        lexer = get_lexer_by_name(language)
+    except ClassNotFound:
+        return ""
+    return f"<pre>{highlight(code, lexer, _FORMATTER)}</pre>"
+
+
+def _latex(source: str, options: dict[str, Any]) -> str:
+    source = source.strip()
+    num_groups = source.count("{") + source.count("\\left") + source.count("\\begin")
+    if not source or len(source) > MAX_LATEX or num_groups > MAX_GROUPS:
+        return _latex_source(source)
+    try:
+        return str(latex_to_mathml(source, display="block" if options.get("display_mode") else "inline"))
+    except Exception:  # the converter raises whatever it trips over; the reader gets the source
+        return _latex_source(source)
+
+
+def _latex_source(source: str) -> str:
+    return f"<code>{html.escape(source)}</code>"
+
+
+def _brackets(source: str, *, display: bool) -> str:
+    return _latex(source, {"display_mode": display})
+
+
+def _image_as_link(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
+    """A picture would be fetched from where the model says: show where it points instead."""
+    token = tokens[index]
+    address = html.escape(str(token.attrs.get("src", "")))
+    return f'<a href="{address}">{html.escape(token.content) or address}</a>'
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "highlight": _code, "maxNesting": MAX_NESTING, "breaks": True})
+    parser.enable(["table", "strikethrough"])
+    parser.use(
+        dollarmath_plugin,
+        renderer=_latex,
+        allow_labels=False,
+        allow_space=False,
+        allow_digits=False,
+        double_inline=True,
+    )
+    parser.use(texmath_plugin, delimiters="brackets")
+    parser.add_render_rule("image", _image_as_link)
+    for rule, display in (("math_inline", False), ("math_block", True)):
+        parser.add_render_rule(rule, _math_rule(display))
+    return parser
+
+
+def _math_rule(display: bool) -> Any:
+    def rule(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
+        formula = _latex(tokens[index].content, {"display_mode": display})
+        return f"<div>{formula}</div>" if display else formula
+
+    return rule
+
+
+_FORMATTER = HtmlFormatter(nowrap=True)
+_MARKDOWN = _parser()

@@ -1,0 +1,86 @@
+"""Hostile text does nothing, and long or deep text costs little."""
+
+import time
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlhf.render import MAX_MARKDOWN, TAGS, render
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "[click](javascript:alert(1))",
+    "[click](data:text/html,<script>alert(1)</script>)",
+    '![pixel](https://evil.example/p.png"onload="alert(1))',
+    "<svg/onload=alert(1)>",
+    "```html\n<script>alert(1)</script>\n```",
+    '```"><script>alert(1)</script>\nx\n```',
+    r"$\text{<script>alert(1)</script>}$",
+    r"$\href{javascript:alert(1)}{x}$",
+    "<style>*{display:none}</style>",
+    '<a href="https://x" onclick="alert(1)">x</a>',
+)
+
+
+class Acts(HTMLParser):
+    """Notes every tag and attribute with which a browser would run, load or style something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in TAGS:
+            self.found.append(tag)
+        for name, value in attrs:
+            scheme = (value or "").partition(":")[0].strip().lower()
+            if (
+                name.startswith("on")
+                or name in ("style", "src")
+                or (name == "href" and scheme in ("javascript", "data"))
+            ):
+                self.found.append(f"{tag} {name}={value}")
+
+
+def acts(html: str) -> list[str]:
+    parser = Acts()
+    parser.feed(html)
+    return parser.found
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_does_nothing(text):
+    assert not acts(render(text))
+
+
+@given(
+    st.lists(st.sampled_from([*HOSTILE, "`", "$", "<", ">", "\n", "[", "](", ")", '"', "|", "\\(", "**"]), max_size=12)
+)
+def test_hostile_pieces_in_any_order_do_nothing(pieces):
+    assert not acts(render("".join(pieces)))
+
+
+def test_markdown_code_and_latex_are_shown():
+    html = render("**bold** $x^2$\n\n```python\ndef f(): pass\n```\n\n| a |\n|---|\n| 1 |")
+    for piece in ("<strong>bold</strong>", "<msup>", '<span class="k">def</span>', "<td>1</td>"):
+        assert piece in html
+
+
+def test_money_is_not_a_formula():
+    assert "<math" not in render("It costs $5 and $6.")
+
+
+def test_a_long_text_is_shown_plain():
+    text = "**x** <b>" * MAX_MARKDOWN
+    assert render(text).startswith('<pre class="plain">**x** &lt;b&gt;')
+
+
+@pytest.mark.parametrize("piece", ["[", ">", "$", r"\(", "*a ", "`", "- ", "![](", "<", "${", "|a", "$x$ "])
+def test_repeated_pieces_take_under_two_seconds(piece):
+    text = piece * (MAX_MARKDOWN // len(piece))
+    started = time.process_time()
+    render(text)
+    assert time.process_time() - started < 2
