@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from rlhf.models import Completion, ModelVersion, Project, Run
 from rlhf.runs import BATCH, Claim
@@ -73,3 +73,9 @@ def distinct(*, completions: Iterable[Completion]) -> list[Completion]:
     for completion in completions:
         first.setdefault(completion.text, completion)
     return list(first.values())
+
+
+def num_worth_ranking(*, run: Run) -> int:
+    """Prompts of a sample run with answers that differ."""
+    texts = visible().filter(run=run).order_by().values("prompt").annotate(num_texts=Count("text", distinct=True))
+    return texts.filter(num_texts__gt=1).count()

@@ -82,6 +82,16 @@ def decide(*, candidate: ModelVersion, baseline: ModelVersion, estimate: Estimat
     return _decide(candidate, baseline, estimate, promoted=promoted, reason=reason, now=now)
 
 
+def promote_untested(*, candidate: ModelVersion, baseline: ModelVersion, now: datetime) -> Promotion:
+    reason = "the project asks for no comparisons by people"
+    return _decide(candidate, baseline, None, promoted=True, reason=reason, now=now)
+
+
+def reject_uncompared(*, candidate: ModelVersion, baseline: ModelVersion, now: datetime) -> Promotion:
+    reason = f"every comparison was closed without an answer: {baseline.name} stays"
+    return _decide(candidate, baseline, None, promoted=False, reason=reason, now=now)
+
+
 def reject_late(*, candidate: ModelVersion, baseline: ModelVersion, hours: float, now: datetime) -> Promotion:
     reason = f"not enough comparisons by people within {hours:g} hours: {baseline.name} stays"
     return _decide(candidate, baseline, None, promoted=False, reason=reason, now=now)
