@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from rlhf.models import MAX_TEXT, Completion, Evaluation, Project, Prompt
 
@@ -141,7 +142,7 @@ class Submission(models.Model):
     revision = models.PositiveIntegerField(default=1)
     protocol_revision = models.PositiveIntegerField()
     active_s = models.FloatField(default=0.0, help_text="active seconds, as the page measured them")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ("id",)
@@ -149,6 +150,7 @@ class Submission(models.Model):
             models.UniqueConstraint(fields=("labeler", "submission_id"), name="a_submission_is_stored_once"),
             models.UniqueConstraint(fields=("assignment", "revision"), name="a_revision_is_stored_once"),
         )
+        indexes = (models.Index(fields=("project", "labeler", "created_at")),)
 
 
 class Demonstration(models.Model):

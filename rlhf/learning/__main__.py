@@ -7,11 +7,12 @@ on from (or before the first step); anything else is a crash.
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from pathlib import Path
 
-from rlhf.learning import checkpoint, configs
+from rlhf.learning import checkpoint, configs, lifeline
 
 DONE, BAD_INPUT, STOPPED = 0, 2, 3
 
@@ -23,7 +24,7 @@ STAGES = {
     "best_of_n": "rlhf.learning.best_of_n",
     "ppo": "rlhf.learning.ppo",
     "judge": "rlhf.learning.judge",
-    "estimate": "rlhf.learning.stats.estimate",
+    "estimate": "rlhf.learning.estimate",
 }
 
 
@@ -54,4 +55,7 @@ def _stop_at_once(*_: object) -> None:
 
 
 if __name__ == "__main__":
+    if lifeline.ENVIRONMENT in os.environ:  # started cold by a worker, with which it is to end
+        lifeline.die_with(os.getppid())
+        lifeline.watch(int(os.environ[lifeline.ENVIRONMENT]))
     sys.exit(main(sys.argv[1:]))

@@ -197,8 +197,9 @@ def left_pad(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device
 def stop_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel | None = None) -> frozenset[int]:
     """The ids that end a completion: the tokenizer's end-of-text and those of the model's generation config."""
     found = {tokenizer.eos_token_id}
-    if model is not None and model.generation_config is not None:
-        configured = model.generation_config.eos_token_id
+    generation = getattr(model, "generation_config", None)  # a reward model has none
+    if generation is not None:
+        configured = generation.eos_token_id
         found |= set(configured) if isinstance(configured, list | tuple) else {configured}
     return frozenset(int(i) for i in found if i is not None)
 
@@ -224,6 +225,6 @@ def ensure_pad_token(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel)
                 if layer is not None:
                     layer.weight[rows:] = layer.weight[:rows].mean(0)
     model.config.pad_token_id = pad_id
-    if model.generation_config is not None:
+    if getattr(model, "generation_config", None) is not None:
         model.generation_config.pad_token_id = pad_id
     return pad_id

@@ -1,0 +1,12 @@
+"""Routes under /api/v1/labeling/."""
+
+from django.urls import path
+
+from annotate import api
+
+urlpatterns = [
+    path("<slug:project>/next", api.NextView.as_view(), name="labeling-next"),
+    path("<slug:project>/assignments/<int:assignment>/draft", api.DraftView.as_view(), name="labeling-draft"),
+    path("<slug:project>/assignments/<int:assignment>/submit", api.SubmitView.as_view(), name="labeling-submit"),
+    path("<slug:project>/assignments/<int:assignment>/skip", api.SkipView.as_view(), name="labeling-skip"),
+]

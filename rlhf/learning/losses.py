@@ -1,0 +1,95 @@
+"""The losses of the reward model and of PPO: pure functions of tensors and numbers.
+
+Every mean is taken over what the caller counts (rankings or completion tokens of the whole optimiser step), so that
+splitting a batch into micro-batches changes no number: losses of the parts sum to the loss of the whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PolicyLoss:
+    """Scalars of one micro-batch; each is its share of a mean over the tokens of the whole optimiser step."""
+
+    loss: Tensor  # to be minimised
+    ratio: Tensor  # mean of pi / pi_old
+    clip_fraction: Tensor  # share of tokens whose ratio lies outside 1 +- clip_range
+    approximate_kl: Tensor  # nats per token, mean of (log ratio)^2 / 2
+
+
+@dataclass(frozen=True)
+class ValueLoss:
+    """Scalars of one micro-batch, as in PolicyLoss."""
+
+    loss: Tensor
+    clip_fraction: Tensor  # share of tokens where the clipped prediction has the larger error
+
+
+def pairwise_loss(scores: Tensor, winners: Tensor, losers: Tensor, pair_weights: Tensor) -> Tensor:
+    """Bradley-Terry loss of rankings: the weighted sum of -log sigma(r_chosen - r_rejected) over their comparisons.
+
+    With pair weights w / (C(K, 2) sum w) it is InstructGPT's equation 1, averaged by weight over rankings (ties are
+    dropped, so C(K, 2) becomes the number of strict comparisons). All comparisons of a ranking belong into one call:
+    K completions then cost K forwards, and no completion is seen twice in an epoch.
+
+    scores: (N,), one per completion. winners, losers: (P,), indices into scores. pair_weights: (P,), summing to 1
+    over the whole optimiser step. Returns a scalar, in nats.
+    """
+    assert scores.dim() == 1 and winners.shape == losers.shape == pair_weights.shape, (scores.shape, winners.shape)
+    return -(pair_weights * F.logsigmoid(scores[winners] - scores[losers])).sum()
+
+
+def policy_loss(
+    log_probabilities: Tensor,
+    old_log_probabilities: Tensor,
+    advantages: Tensor,
+    completion_mask: Tensor,
+    clip_range: float,
+    num_tokens: int,
+) -> PolicyLoss:
+    """PPO's clipped surrogate, max(-A ratio, -A clip(ratio, 1 - e, 1 + e)), as a mean over tokens.
+
+    Source: Schulman et al. 2017, equation 7, in the form of lm-human-preferences' `train_policy.py`.
+    log_probabilities, old_log_probabilities (nats), advantages, completion_mask (True at completion tokens): (B, T).
+    num_tokens: completion tokens of the whole optimiser step, not of this micro-batch. Padding adds nothing.
+    """
+    _assert_same_shape(log_probabilities, old_log_probabilities, advantages, completion_mask)
+    log_ratio = (log_probabilities - old_log_probabilities).masked_fill(~completion_mask, 0.0)
+    advantages = advantages.masked_fill(~completion_mask, 0.0)
+    ratio = log_ratio.exp()
+    losses = torch.maximum(-advantages * ratio, -advantages * ratio.clamp(1 - clip_range, 1 + clip_range))
+    with torch.no_grad():
+        clipped = ((ratio - 1).abs() > clip_range).sum() / num_tokens
+        mean_ratio = ratio.masked_fill(~completion_mask, 0.0).sum() / num_tokens
+        approximate_kl = 0.5 * log_ratio.square().sum() / num_tokens
+    return PolicyLoss(losses.sum() / num_tokens, mean_ratio, clipped, approximate_kl)
+
+
+def value_loss(
+    values: Tensor,
+    old_values: Tensor,
+    returns: Tensor,
+    completion_mask: Tensor,
+    clip_range: float,
+    num_tokens: int,
+) -> ValueLoss:
+    """Clipped value loss, 0.5 max((V - R)^2, (clip(V, V_old - e, V_old + e) - R)^2), as a mean over tokens.
+
+    Source: lm-human-preferences, `train_policy.py`. Arguments as in `policy_loss`; values in units of the score.
+    """
+    _assert_same_shape(values, old_values, returns, completion_mask)
+    clipped_values = torch.maximum(torch.minimum(values, old_values + clip_range), old_values - clip_range)
+    errors = (values - returns).square().masked_fill(~completion_mask, 0.0)
+    clipped_errors = (clipped_values - returns).square().masked_fill(~completion_mask, 0.0)
+    loss = 0.5 * torch.maximum(errors, clipped_errors).sum() / num_tokens
+    return ValueLoss(loss, (clipped_errors > errors).sum() / num_tokens)
+
+
+def _assert_same_shape(*tensors: Tensor) -> None:
+    assert all(tensor.shape == tensors[0].shape and tensor.dim() == 2 for tensor in tensors), [t.shape for t in tensors]

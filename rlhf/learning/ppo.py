@@ -1,0 +1,295 @@
+"""A `ppo` run: PPO against a reward model, with a value model that starts as a copy of it.
+
+Stiennon et al. 2020 and InstructGPT on the details of lm-human-preferences. Departures: the reference of the KL
+penalty is by default the policy that this run starts from (`kl_reference`), with the KL to the SFT policy logged
+beside it; the score lies on the last real token, end-of-text included; advantages are whitened over all tokens of an
+iteration, not of a minibatch; policy and value are separate networks with an optimiser each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from rlhf.learning import loop, reward_model, tables
+from rlhf.learning.advantages import (
+    explained_variance,
+    generalized_advantages,
+    next_kl_coefficient,
+    token_rewards,
+    whiten,
+)
+from rlhf.learning.configs import InputError, PPOConfig
+from rlhf.learning.losses import policy_loss, value_loss
+from rlhf.learning.policy import Policy, completion_log_probabilities, load_policy, require_room, save_policy
+from rlhf.learning.reward_model import RewardModel, completion_values
+from rlhf.learning.rollouts import (
+    Measured,
+    Rollouts,
+    measure,
+    micro_batches,
+    minibatches,
+    prompts_of_iteration,
+    roll_out,
+    take,
+)
+from rlhf.learning.sampling import Prompt
+from rlhf.learning.text import encode_prompt
+
+
+class NoPrompts(InputError):
+    """A prompts file without a training prompt."""
+
+
+class OtherTokens(InputError):
+    """Two models of one run that don't mean the same by a token id."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a run; only policy and value are trained."""
+
+    policy: Policy
+    reference: PreTrainedModel
+    sft: PreTrainedModel
+    reward: RewardModel
+    value: RewardModel
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the update aims at: (B, C) each, 0 at padding."""
+
+    old_log_probabilities: Tensor
+    old_values: Tensor
+    advantages: Tensor  # whitened
+    returns: Tensor
+
+
+def run(folder: Path, config: PPOConfig) -> None:
+    """Train, and write model/, value/ and the result."""
+    device = loop.set_up(config.engine)
+    # 1. Networks, prompts, optimisers; then back to where an earlier attempt stopped.
+    networks = _load(config, device)
+    prompts = read_training_prompts(folder, networks.policy.tokenizer, config)
+    steps = config.num_iterations * config.num_epochs * config.rollouts_per_iteration // config.minibatch_size
+    policy = loop.Learner(networks.policy.model, config.optimizer, steps)
+    value = loop.Learner(networks.value.network, config.optimizer, steps, config.value_learning_rate)
+    work = loop.Run(folder, "ppo", config.engine, config.num_iterations)
+    state = work.resume(
+        {"policy": networks.policy.model, "value": networks.value.network}, {"policy": policy, "value": value}
+    )
+    kl_coefficient = float(state.get("kl_coefficient", config.kl_coefficient))
+    metrics: dict[str, float] = state.get("metrics", {})
+    # 2. Iterations.
+    while work.step < work.total_steps:
+        metrics = _iterate(networks, policy, value, prompts, kl_coefficient, work.step, config)
+        if config.kl_target is not None:
+            kl_coefficient = next_kl_coefficient(
+                kl_coefficient, metrics["kl"], config.kl_target, config.kl_horizon, config.rollouts_per_iteration
+            )
+        work.end_step("train", metrics, {"kl_coefficient": kl_coefficient, "metrics": metrics})
+    # 3. Results.
+    save_policy(networks.policy, folder / "model")
+    reward_model.save(networks.value, folder / "value")
+    work.finish(metrics, ["model", "value"])
+
+
+def _load(config: PPOConfig, device: torch.device) -> Networks:
+    policy = load_policy(config.model, device)
+    require_room(policy.model, config.text)
+    start = load_policy(
+        config.model, device
+    )  # from disk again: a resumed policy is no longer what the run started from
+    sft = start if config.sft_model == config.model else load_policy(config.sft_model, device)
+    reward = reward_model.load(config.reward_model, device, config.engine.seed)
+    value = reward_model.load(config.reward_model, device, config.engine.seed)
+    _require_same_tokens(config.model, policy.tokenizer, config.sft_model, sft.tokenizer)
+    _require_same_tokens(config.model, policy.tokenizer, config.reward_model, reward.tokenizer)
+    for frozen in (start.model, sft.model, reward.network):
+        frozen.requires_grad_(False)
+    reference = start if config.kl_reference == "start" else sft
+    return Networks(policy, reference.model, sft.model, reward, value)
+
+
+def _require_same_tokens(
+    name: str, tokenizer: PreTrainedTokenizerBase, other_name: str, other: PreTrainedTokenizerBase
+) -> None:
+    """Raise OtherTokens unless both give every text token the same id; the pad token may differ."""
+    pads = {tokenizer.pad_token, other.pad_token}
+    one, two = (
+        {token: index for token, index in t.get_vocab().items() if token not in pads} for t in (tokenizer, other)
+    )
+    if one != two or tokenizer.eos_token_id != other.eos_token_id:
+        raise OtherTokens(
+            f"{other_name}: found another tokenizer than that of {name}, expected the same in one PPO run"
+        )
+
+
+def read_training_prompts(folder: Path, tokenizer: PreTrainedTokenizerBase, config: PPOConfig) -> list[Prompt]:
+    path = folder / "data" / "prompts.parquet"
+    rows = [row for row in tables.read_table(path, tables.PROMPTS) if row["split"] == "train"]
+    if not rows:
+        raise NoPrompts(f"{path}: found no prompt of the train split, expected at least one")
+    return [Prompt(row["prompt_id"], encode_prompt(tokenizer, row["prompt"], config.text)) for row in rows]
+
+
+def _iterate(
+    networks: Networks,
+    policy: loop.Learner,
+    value: loop.Learner,
+    prompts: list[Prompt],
+    kl_coefficient: float,
+    iteration: int,
+    config: PPOConfig,
+) -> dict[str, float]:
+    started = time.perf_counter()
+    seed, num_rollouts = config.engine.seed, config.rollouts_per_iteration
+    # 1. Rollouts, from every prompt in turn.
+    drawn = prompts_of_iteration(len(prompts), num_rollouts, seed, iteration)
+    rollouts = roll_out(
+        networks.policy, prompts, drawn, config.temperature, config.text.max_completion_tokens, seed, num_rollouts
+    )
+    # 2. What every network says about them, in the micro-batches that the first pass of the update will take.
+    first_epoch = iteration * config.num_epochs
+    passes = [minibatches(num_rollouts, config.minibatch_size, seed, first_epoch + e) for e in range(config.num_epochs)]
+    partition = [part for rows in passes[0] for part in micro_batches(rows, config.micro_batch_size)]
+    with loop.autocast(config.engine, rollouts.finished.device):
+        measured = measure(
+            rollouts,
+            partition,
+            networks.policy.model,
+            networks.reference,
+            networks.sft,
+            networks.reward,
+            networks.value,
+            config.temperature,
+        )
+    # 3. Scores, rewards, advantages.
+    scores = end_of_text_rule(measured.scores, rollouts.finished, config.missing_eos_score)
+    rewards, targets = _aim(rollouts, measured, scores, kl_coefficient, config)
+    # 4. Updates.
+    learning_rate = policy.learning_rate
+    updates = [_update(networks, policy, value, rollouts, targets, rows, config) for rows in sum(passes, [])]
+    # 5. Metrics.
+    metrics = _metrics(rollouts, measured, scores, rewards, targets)
+    metrics |= {name: sum(update[name] for update in updates) / len(updates) for name in updates[0]}
+    tokens_per_second = rollouts.batch.num_completion_tokens / (time.perf_counter() - started)
+    return metrics | {
+        "first_ratio": updates[0]["ratio"],
+        "kl_coefficient": kl_coefficient,
+        "learning_rate": learning_rate,
+        "tokens_per_second": tokens_per_second,
+    }
+
+
+def end_of_text_rule(scores: Tensor, finished: Tensor, missing_eos_score: float | None) -> Tensor:
+    """A completion without end-of-text gets a fixed score (Stiennon et al. 2020; 2403.17031, detail 23).
+
+    scores: (B,). finished: (B,) bool. missing_eos_score: None keeps the reward model's own score. Returns (B,).
+    """
+    assert scores.shape == finished.shape, (scores.shape, finished.shape)
+    return scores if missing_eos_score is None else scores.masked_fill(~finished, missing_eos_score)
+
+
+def _aim(
+    rollouts: Rollouts, measured: Measured, scores: Tensor, kl_coefficient: float, config: PPOConfig
+) -> tuple[Tensor, Targets]:
+    """Rewards as they are, (B, C), and the targets that follow from them (from whitened ones where that is asked
+    for)."""
+    mask = rollouts.batch.completion_mask
+    rewards = token_rewards(
+        scores, measured.log_probabilities, measured.reference_log_probabilities, mask, kl_coefficient
+    )
+    advantages, returns = generalized_advantages(
+        whiten(rewards, mask, shift_mean=False) if config.whiten_rewards else rewards,
+        measured.values,
+        mask,
+        config.gamma,
+        config.gae_lambda,
+    )
+    advantages = whiten(advantages, mask, shift_mean=True)
+    return rewards, Targets(measured.log_probabilities, measured.values, advantages, returns)
+
+
+def _update(
+    networks: Networks,
+    policy: loop.Learner,
+    value: loop.Learner,
+    rollouts: Rollouts,
+    targets: Targets,
+    rows: list[int],
+    config: PPOConfig,
+) -> dict[str, float]:
+    """One optimiser step of policy and value model on one minibatch; losses are means over all of its tokens."""
+    num_tokens = int(rollouts.batch.completion_mask[rows].sum())
+    device = rollouts.finished.device
+    metrics: dict[str, float] = defaultdict(float)
+
+    def loss_of_policy(part: list[int]) -> Tensor:
+        batch = take(rollouts.batch, part)
+        with loop.autocast(config.engine, device):
+            log_probabilities = completion_log_probabilities(networks.policy.model, batch, config.temperature)
+        found = policy_loss(
+            log_probabilities,
+            targets.old_log_probabilities[part],
+            targets.advantages[part],
+            batch.completion_mask,
+            config.clip_range,
+            num_tokens,
+        )
+        metrics["ratio"] += float(found.ratio)
+        metrics["clip_fraction"] += float(found.clip_fraction)
+        metrics["approximate_kl"] += float(found.approximate_kl)
+        return found.loss
+
+    def loss_of_value(part: list[int]) -> Tensor:
+        batch = take(rollouts.batch, part)
+        with loop.autocast(config.engine, device):
+            values = completion_values(networks.value, batch)
+        found = value_loss(
+            values,
+            targets.old_values[part],
+            targets.returns[part],
+            batch.completion_mask,
+            config.value_clip_range,
+            num_tokens,
+        )
+        metrics["value_loss"] += float(found.loss.detach())
+        metrics["value_clip_fraction"] += float(found.clip_fraction)
+        return config.value_coefficient * found.loss
+
+    def prompt_ids(part: list[int]) -> list[int]:
+        return [rollouts.batch.row_ids[row] for row in part]
+
+    parts = list(micro_batches(rows, config.micro_batch_size))
+    metrics["policy_loss"] = loop.accumulate(parts, loss_of_policy, 1.0, prompt_ids)
+    loop.accumulate(parts, loss_of_value, 1.0, prompt_ids)
+    metrics["gradient_norm"] = policy.apply()
+    metrics["value_gradient_norm"] = value.apply()
+    return metrics
+
+
+def _metrics(
+    rollouts: Rollouts, measured: Measured, scores: Tensor, rewards: Tensor, targets: Targets
+) -> dict[str, float]:
+    mask = rollouts.batch.completion_mask
+    sums = measured.log_probabilities.sum(1)  # (B,)
+    numbers = {
+        "score": scores.mean(),
+        "reward": rewards.sum(1).mean(),
+        "kl": (sums - measured.reference_log_probabilities.sum(1)).mean(),  # nats per completion
+        "kl_sft": (sums - measured.sft_log_probabilities.sum(1)).mean(),
+        "entropy": measured.entropies[mask].mean(),  # nats per token
+        "length": mask.sum(1).float().mean(),
+        "eos_rate": rollouts.finished.float().mean(),
+        "sampler_gap": (sums - rollouts.sampler_log_probabilities).abs().mean(),
+        "explained_variance": explained_variance(targets.old_values, targets.returns, mask),
+    }
+    return {name: float(number) for name, number in numbers.items()}

@@ -1,0 +1,30 @@
+"""The expected best of n scores, for every n, from one pool of N: no resampling, no bias."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import gammaln
+
+
+def expected_best(scores: ArrayLike) -> dict[int, float]:
+    """E[max of n] = sum_i C(i - 1, n - 1) / C(N, n) r_(i) with r_(1) <= ... <= r_(N), averaged over prompts.
+
+    This is the mean of the maximum over all C(N, n) subsets, an unbiased estimate for n fresh samples (the estimator
+    that Chen et al. 2021 use for pass@k). n = 1 is the mean score, n = N the mean of the best.
+
+    scores: (P, N), N samples of each of P prompts. Returns {n: expected best score} for n = 1 .. N.
+    """
+    ordered = np.sort(np.asarray(scores, dtype=np.float64), axis=1).mean(axis=0)  # (N,), mean i-th smallest
+    size = len(ordered)
+    curve = {}
+    for n in range(1, size + 1):
+        places = np.arange(n, size + 1)  # the largest of n can't be among the n - 1 smallest
+        weights = np.exp(_log_choose(places - 1, n - 1) - _log_choose(np.array(size), n))
+        curve[n] = float((weights * ordered[n - 1 :]).sum())
+    return curve
+
+
+def _log_choose(total: np.ndarray, chosen: int) -> np.ndarray:
+    result: np.ndarray = gammaln(total + 1) - gammaln(chosen + 1) - gammaln(total - chosen + 1)
+    return result

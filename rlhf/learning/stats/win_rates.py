@@ -1,0 +1,86 @@
+"""Win rates from verdicts: a tie is half, a prompt counts once however often it was judged, prompts are the clusters.
+
+Verdicts of one (evaluation, judge, prompt) collapse to a unit score, the mean over raters, orders and replicates;
+the win rate is the mean of the unit scores. Swapping candidate and baseline gives exactly 1 - rate, 1 - high, 1 -
+low.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlhf.learning.stats.intervals import clustered_mean, from_half
+
+SPLITS = ("held_out", "train", "all")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One judgement of a candidate's completion against the baseline's."""
+
+    evaluation_id: int
+    judge_id: int
+    prompt_id: int
+    split: str
+    score: float  # of the candidate: 1 won, 0.5 tie, 0 lost; a probability is taken as it is
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """The win rate of a candidate over a baseline; wins, ties and losses count verdicts, not prompts."""
+
+    num_prompts: int
+    num_verdicts: int
+    wins: int
+    ties: int
+    losses: int
+    win_rate: float
+    standard_error: float
+    low: float
+    high: float
+
+
+def unit_scores(prompt_ids: Sequence[int], scores: Sequence[float]) -> dict[int, float]:
+    """Collapse verdicts to one score per prompt: the mean over raters, orders and replicates."""
+    scores_of_prompt: dict[int, list[float]] = defaultdict(list)
+    for prompt_id, score in zip(prompt_ids, scores, strict=True):
+        scores_of_prompt[prompt_id].append(score - 0.5)  # deviations, so that a swap changes only signs
+    return {prompt_id: from_half(math.fsum(values) / len(values)) for prompt_id, values in scores_of_prompt.items()}
+
+
+def win_rate(prompt_ids: Sequence[int], scores: Sequence[float], confidence: float = 0.95) -> WinRate:
+    """The win rate over prompts with its clustered interval (`clustered_mean` of the unit scores).
+
+    prompt_ids, scores: (num_verdicts,), scores from 0 to 1. Raises ValueError for no verdicts or a score outside.
+    """
+    units = unit_scores(prompt_ids, scores)
+    estimate = clustered_mean(list(units.values()), list(units), confidence)
+    outcomes = np.asarray(scores, dtype=np.float64)
+    return WinRate(
+        num_prompts=len(units),
+        num_verdicts=len(outcomes),
+        wins=int((outcomes > 0.5).sum()),
+        ties=int((outcomes == 0.5).sum()),
+        losses=int((outcomes < 0.5).sum()),
+        win_rate=estimate.mean,
+        standard_error=estimate.standard_error,
+        low=estimate.low,
+        high=estimate.high,
+    )
+
+
+def win_rates(verdicts: Iterable[Verdict], confidence: float = 0.95) -> dict[tuple[int, int, str], WinRate]:
+    """Win rate of every (evaluation, judge, split); a split without verdicts has no entry, "all" takes every split."""
+    groups: dict[tuple[int, int, str], list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        groups[verdict.evaluation_id, verdict.judge_id, verdict.split].append(verdict)
+        groups[verdict.evaluation_id, verdict.judge_id, "all"].append(verdict)
+    keys = sorted(groups, key=lambda key: (key[0], key[1], SPLITS.index(key[2])))
+    return {
+        key: win_rate([v.prompt_id for v in groups[key]], [v.score for v in groups[key]], confidence) for key in keys
+    }
