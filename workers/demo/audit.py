@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from rlhf.completions import visible
-
 from annotate.management.demo import gold, labelers, recipe
 from annotate.models import Ranking
 from rlhf import evaluations, runs
+from rlhf.completions import visible
 from rlhf.learning.records import comparisons
 from rlhf.learning.report import ScoredRanking, accuracy, noise_ceiling
 from rlhf.learning.stats.intervals import Estimate
