@@ -125,7 +125,8 @@ class PromptAdmin(ModelAdmin):
             )  # type: ignore[arg-type]
             context["bad_rows"] = parsed.bad_rows
         context["action_url"] = reverse("admin:rlhf_prompt_import")
-        return render(request, "rlhf/admin/import_prompts.html", context)
+        context |= {"noun": "prompt", "list_url": reverse("admin:rlhf_prompt_changelist")}
+        return render(request, "rlhf/admin/import_rows.html", context)
 
 
 @admin.register(Run)

@@ -11,6 +11,7 @@ from django.urls import reverse
 from rlhf.models import Estimate, Evaluation, Judge, ModelVersion, Project, Split
 
 PREVIOUS, FIRST = "the version before", "the first version"
+KINDS = {Judge.Kind.PEOPLE: "people", Judge.Kind.GOLD: "gold", Judge.Kind.REWARD_MODEL: "reward model"}  # in order
 NOT_CURVES = frozenset({"step", "total_steps", "time", "phase", "epoch"})
 CURVES = (
     "loss", "accuracy", "score", "kl", "kl_sft", "length", "entropy", "eos_rate", "value_loss", "explained_variance",
@@ -57,6 +58,10 @@ class MatrixRow:
     cells: Sequence[Cell]
 
 
+def percent(share: float) -> str:
+    return f"{share * 100:.0f}\N{NO-BREAK SPACE}%"
+
+
 def timeline(
     *, project: Project, evaluations: Sequence[Evaluation], estimates: Mapping[int, Sequence[Estimate]]
 ) -> list[TimelinePoint]:
@@ -72,7 +77,7 @@ def timeline(
 def newest_by_kind(*, estimates: Sequence[Estimate]) -> list[Estimate]:
     """Of several judges of a kind (a reward model per iteration) the newest; people first, held-out prompts only."""
     newest = {estimate.judge.kind: estimate for estimate in estimates if estimate.split == Split.HELD_OUT}
-    return [newest[kind] for kind in (Judge.Kind.PEOPLE, Judge.Kind.GOLD, Judge.Kind.REWARD_MODEL) if kind in newest]
+    return [newest[kind] for kind in KINDS if kind in newest]
 
 
 def matrix(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rlhf.charts import percent
 from rlhf.models import Estimate, Evaluation, Judge, Split
 
 FEW_PROMPTS = 30  # below this an interval is a guess, and the sentence says so
@@ -49,8 +50,8 @@ def _verdict(evaluation: Evaluation, judged: Estimate) -> tuple[str, str]:
 def _numbers(judged: Estimate) -> str:
     who = "People prefer" if judged.judge.kind == Judge.Kind.PEOPLE else f"{judged.judge.name.capitalize()} prefers"
     return (
-        f"{who} it on {judged.win_rate:.0%} of {judged.num_prompts} held-out prompts "
-        f"(95 % interval {judged.low:.0%} to {judged.high:.0%})."
+        f"{who} it on {percent(judged.win_rate)} of {judged.num_prompts} held-out prompts "
+        f"(95\N{NO-BREAK SPACE}% interval {percent(judged.low)} to {percent(judged.high)})."
     )
 
 
@@ -60,5 +61,7 @@ def _warnings(judged: Estimate, rows: list[Estimate]) -> list[str]:
         warnings.append(f"Expected at least {FEW_PROMPTS} prompts, so read it with care.")
     reward = next((row for row in reversed(rows) if row.judge.kind == Judge.Kind.REWARD_MODEL), None)
     if reward is not None and reward.low > judged.high:
-        warnings.append(f"The reward model says {reward.win_rate:.0%}: the reward runs ahead of what it stands for.")
+        warnings.append(
+            f"The reward model says {percent(reward.win_rate)}: the reward runs ahead of what it stands for."
+        )
     return warnings

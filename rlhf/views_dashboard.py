@@ -12,7 +12,7 @@ from rlhf import charts
 from rlhf.access import READERS, access
 from rlhf.evaluations import estimates_by_evaluation
 from rlhf.headline import headline
-from rlhf.models import Evaluation, Judge, ModelVersion, Project, Run
+from rlhf.models import Evaluation, ModelVersion, Project, Run
 
 MATRIX_VERSIONS = 12  # the newest ones; more do not fit on a page
 
@@ -67,12 +67,8 @@ def _matrix(project: Project, evaluations: list[Evaluation], estimates: dict, as
     rows = [
         estimate for evaluation in evaluations for estimate in charts.newest_by_kind(estimates=estimates[evaluation.pk])
     ]
-    kinds = [
-        kind
-        for kind in (Judge.Kind.PEOPLE, Judge.Kind.GOLD, Judge.Kind.REWARD_MODEL)
-        if any(r.judge.kind == kind for r in rows)
-    ]
-    kind = next((kind for kind in kinds if kind == asked), kinds[0] if kinds else Judge.Kind.PEOPLE)
+    kinds = {kind: label for kind, label in charts.KINDS.items() if any(row.judge.kind == kind for row in rows)}
+    kind = asked if asked in kinds else next(iter(kinds), "")
     versions = list(
         ModelVersion.objects.filter(project=project, number__isnull=False).order_by("-number")[:MATRIX_VERSIONS]
     )
@@ -80,6 +76,7 @@ def _matrix(project: Project, evaluations: list[Evaluation], estimates: dict, as
     return {
         "judge_kinds": kinds,
         "judge_kind": kind,
+        "judge_label": kinds.get(kind, ""),
         "matrix_versions": versions,
         "matrix": charts.matrix(
             project=project, versions=versions, evaluations=evaluations, estimates=estimates, judge_kind=kind

@@ -24,6 +24,7 @@ function timeline(figure) {
   const kinds = Object.keys(JUDGES).filter((kind) => points.some((point) => point.judge_kind === kind));
   // Judges stand side by side within a version, so that their intervals do not cover each other.
   const aside = (kind) => (kinds.indexOf(kind) - (kinds.length - 1) / 2) * 14;
+  const labels = apart(kinds.map((kind) => points.filter((point) => point.judge_kind === kind).at(-1)));
   const marks = [Plot.ruleY([0.5], { stroke: "var(--line-strong)", strokeDasharray: "3 3" })];
   for (const kind of kinds) {
     const { label, stroke, dash, symbol } = JUDGES[kind];
@@ -34,16 +35,30 @@ function timeline(figure) {
       Plot.line(line, { ...at, y: "win_rate", stroke, strokeDasharray: dash, strokeWidth: 1.5 }),
       Plot.ruleX(line, { ...at, y1: "low", y2: "high", stroke, strokeWidth: 1.5 }),
       Plot.dot(line, { ...at, y: "win_rate", fill: stroke, stroke: "var(--surface)", symbol, r: 5, href: "url", title, ariaLabel: title }),
-      Plot.text(line.slice(-1), { ...at, y: "high", text: [label], fill: stroke, dy: -8, textAnchor: "middle" }),
+      Plot.text([labels.get(kind)], { x: () => versions.at(-1), dx: 36, y: (height) => height, text: [label], fill: stroke, textAnchor: "start" }),
     );
   }
   place(box, Plot.plot({
     ariaLabel: figure.getAttribute("aria-label"),
-    width: Math.max(280, box.clientWidth), height: 272, marginLeft: 44, marginTop: 24,
-    x: { type: "point", domain: versions, label: null, padding: 0.6 },
+    width: Math.max(280, box.clientWidth), height: 272, marginLeft: 44, marginRight: 88, marginTop: 16,
+    x: { type: "point", domain: versions, label: null, padding: 0.5 },
     y: { domain: [0, 1], label: null, tickFormat: percent, grid: true, ticks: 5 },
     marks,
   }));
+}
+
+// The heights of the labels beside the last points, pushed apart until none covers another.
+function apart(last) {
+  const sorted = last.toSorted((one, other) => one.win_rate - other.win_rate);
+  const heights = new Map();
+  let below = -Infinity;
+  for (const point of sorted) {
+    below = Math.max(point.win_rate, below + 0.06);
+    heights.set(point.judge_kind, below);
+  }
+  const over = Math.max(0, below - 1);
+  for (const [kind, height] of heights) heights.set(kind, height - over);
+  return heights;
 }
 
 async function curves(figure) {

@@ -9,6 +9,7 @@ from django import template
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from rlhf import charts
 from rlhf.render import render
 
 register = template.Library()
@@ -21,7 +22,7 @@ def markdown(text: str) -> SafeString:
 
 @register.filter
 def percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.0%}"
+    return "–" if share is None else charts.percent(share)
 
 
 @register.filter
