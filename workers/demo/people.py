@@ -61,7 +61,8 @@ class People:
         task: Task | None = None
         while not self.stopping.is_set():
             if task is None:
-                task = self._send(client, "POST", "/next", {})
+                found = self._send(client, "POST", "/next", {})
+                task = found and found["next"]
             if task is None:
                 self.stopping.wait(IDLE_S)
                 continue
