@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
@@ -120,9 +120,10 @@ class PromptAdmin(ModelAdmin):
         context: dict[str, Any] = {**self.admin_site.each_context(request), "title": "Import prompts", "form": form}
         if request.method == "POST" and form.is_valid():
             parsed = form.cleaned_data["file"]
+            author = cast(User, request.user)
             context["added"] = prompts.add(
-                project=form.cleaned_data["project"], prompts=parsed.prompts, source="import", author=request.user
-            )  # type: ignore[arg-type]
+                project=form.cleaned_data["project"], prompts=parsed.prompts, source="import", author=author
+            )
             context["bad_rows"] = parsed.bad_rows
         context["action_url"] = reverse("admin:rlhf_prompt_import")
         context |= {"noun": "prompt", "list_url": reverse("admin:rlhf_prompt_changelist")}
@@ -140,7 +141,8 @@ class RunAdmin(ReadOnly):
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
-        return super().get_queryset(request).defer("log", "selection")
+        rows: QuerySet[Run] = super().get_queryset(request)
+        return rows.defer("log", "selection")
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("rlhf.change_run")

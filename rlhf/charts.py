@@ -11,7 +11,11 @@ from django.urls import reverse
 from rlhf.models import Estimate, Evaluation, Judge, ModelVersion, Project, Split
 
 PREVIOUS, FIRST = "the version before", "the first version"
-KINDS = {Judge.Kind.PEOPLE: "people", Judge.Kind.GOLD: "gold", Judge.Kind.REWARD_MODEL: "reward model"}  # in order
+KINDS: dict[str, str] = {
+    Judge.Kind.PEOPLE: "people",
+    Judge.Kind.GOLD: "gold",
+    Judge.Kind.REWARD_MODEL: "reward model",
+}  # in order
 NOT_CURVES = frozenset({"step", "total_steps", "time", "phase", "epoch"})
 CURVES = (
     "loss", "accuracy", "score", "kl", "kl_sft", "length", "entropy", "eos_rate", "value_loss", "explained_variance",

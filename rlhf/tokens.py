@@ -29,11 +29,13 @@ def create(*, access: Access, scope: str, name: str) -> tuple[ProjectToken, str]
         raise TokenRefused(f"name: expected at most 60 characters, found {len(name)}")
     if mine(access=access).count() >= MAX_TOKENS:
         raise TokenRefused(f"expected fewer than {MAX_TOKENS} tokens in one project: revoke one first")
-    return ProjectToken.objects.create(user=access.user, project=access.project, scope=scope, name=name)
+    token, plain = ProjectToken.objects.create(user=access.user, project=access.project, scope=scope, name=name)
+    return token, plain
 
 
 def mine(*, access: Access) -> QuerySet[ProjectToken]:
-    return ProjectToken.objects.filter(user=access.user, project=access.project).order_by("-created")
+    tokens: QuerySet[ProjectToken] = ProjectToken.objects.filter(user=access.user, project=access.project)
+    return tokens.order_by("-created")
 
 
 def revoke(*, access: Access, digest: str) -> bool:

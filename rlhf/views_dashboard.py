@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from django.http import HttpRequest, HttpResponse
@@ -12,7 +13,7 @@ from rlhf import charts
 from rlhf.access import READERS, access
 from rlhf.evaluations import estimates_by_evaluation
 from rlhf.headline import headline
-from rlhf.models import Evaluation, ModelVersion, Project, Run
+from rlhf.models import Estimate, Evaluation, ModelVersion, Project, Run
 
 MATRIX_VERSIONS = 12  # the newest ones; more do not fit on a page
 
@@ -63,7 +64,9 @@ def _newest(evaluations: list[Evaluation]) -> Evaluation | None:
     return max(numbered, key=lambda row: (row.candidate.number or 0, row.baseline.number or 0), default=None)
 
 
-def _matrix(project: Project, evaluations: list[Evaluation], estimates: dict, asked: str) -> dict[str, object]:
+def _matrix(
+    project: Project, evaluations: list[Evaluation], estimates: Mapping[int, Sequence[Estimate]], asked: str
+) -> dict[str, object]:
     rows = [
         estimate for evaluation in evaluations for estimate in charts.newest_by_kind(estimates=estimates[evaluation.pk])
     ]

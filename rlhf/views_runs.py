@@ -11,7 +11,7 @@ from django.views.decorators.http import conditional_page, require_POST
 from rlhf import charts, metrics, runs
 from rlhf.access import MANAGERS, READERS, access
 from rlhf.errors import Refusal
-from rlhf.models import Role, Run
+from rlhf.models import Project, Role, Run
 
 PAGE = 50
 TABLE_POINTS = 20  # rows of the table beside the curves
@@ -79,7 +79,7 @@ def retry(request: HttpRequest, project: str, pk: int) -> HttpResponse:
     return redirect("run", project=project, pk=pk)
 
 
-def _page(request: HttpRequest, project: object) -> dict[str, object]:
+def _page(request: HttpRequest, project: Project) -> dict[str, object]:
     """One page of runs, newest first, and the id that the next page starts below."""
     below = request.GET.get("below", "")
     rows = Run.objects.filter(project=project).defer("log", "selection", "configuration", "result")

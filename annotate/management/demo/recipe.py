@@ -21,7 +21,7 @@ NUM_PPO_PROMPTS = 1_024
 NUM_COMPARE_TASKS = 100
 OLD_RANKINGS_WEIGHT = 0.5
 
-TEXT = {"prompt_format": "chat", "max_prompt_tokens": 64, "max_completion_tokens": 64}
+TEXT = {"prompt_format": "chat", "max_prompt_tokens": 64, "max_completion_tokens": 48}
 
 
 def _engine(*, seed: int, checkpoint_every: int) -> SettingsOfStage:
@@ -93,6 +93,21 @@ def loop(*, seed: int) -> dict[str, SettingsOfStage]:
             "kl_coefficient": 0.1,
             "value_coefficient": 1.0,
         },
+    }
+
+
+def loop_settings(*, seed: int, num_rounds: int) -> dict[str, Any]:
+    """What `Project.loop` holds, in the shape of rlhf/loop_settings.py."""
+    return {
+        "seed": seed,
+        "num_rounds": num_rounds,
+        "num_demonstrations": NUM_DEMONSTRATIONS,
+        "num_ranking_prompts": NUM_RANKING_PROMPTS,
+        "num_held_out_ranking_prompts": NUM_HELD_OUT_RANKING_PROMPTS,
+        "num_best_of_n_prompts": NUM_BEST_OF_N_PROMPTS,
+        "num_ppo_prompts": NUM_PPO_PROMPTS,
+        "old_rankings_weight": OLD_RANKINGS_WEIGHT,
+        **loop(seed=seed),
     }
 
 
