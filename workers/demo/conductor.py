@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from pathlib import Path
@@ -54,7 +55,7 @@ class Demo:
     def __init__(self, *, rounds: int, seed: int, port: int) -> None:
         self.seed = seed
         self.rounds = rounds
-        self.console = Console()
+        self.console = Console(width=None if sys.stdout.isatty() else 100)
         self.started = time.monotonic()
         self.parts = Parts(port=port)
         self.people: People | None = None

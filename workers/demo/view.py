@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -11,22 +11,24 @@ from rich.text import Text
 from workers.demo.stages import Stage
 
 ROWS = 16  # of stages on screen: the newest ones
+COLUMNS: tuple[tuple[str, JustifyMethod], ...] = (
+    ("", "left"), ("stage", "left"), ("", "left"), ("done", "right"), ("speed", "right"), ("time", "right"),
+    ("left", "right"),
+)  # fmt: skip
 
 
 def screen(*, stages: list[Stage], note: str) -> RenderableType:
     """One frame: the newest stages, and a line that says what is being waited for."""
     table = Table(box=None, padding=(0, 1), expand=False)
-    for name, justify in (("", "left"), ("stage", "left"), ("", "left"), ("done", "right"), ("speed", "right")):
-        table.add_column(name, justify=justify, style=None)  # type: ignore[arg-type]
-    table.add_column("time", justify="right")
-    table.add_column("left", justify="right")
+    for name, justify in COLUMNS:
+        table.add_column(name, justify=justify, no_wrap=True)
     for stage in stages[-ROWS:]:
         table.add_row(
             _mark(stage),
             stage.title,
-            ProgressBar(total=max(stage.total, 1), completed=stage.done, width=24),
+            ProgressBar(total=max(stage.total, 1), completed=stage.done, width=16),
             f"{stage.done:,.0f}/{stage.total:,.0f}",
-            f"{stage.speed:,.1f} {stage.unit}s/s" if stage.speed and stage.unit else "",
+            f"{stage.speed:,.1f}/s" if stage.speed and stage.unit else "",
             duration(stage.busy_s),
             duration(stage.left_s) if stage.left_s is not None else "",
         )
