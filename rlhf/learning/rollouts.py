@@ -1,8 +1,8 @@
 """Rollouts of PPO: what the policy wrote in one iteration, and every number about it that the update needs.
 
-All rollouts of an iteration are padded to one width, and every forward (old, reference, value, update) takes the
-same micro-batches: equal weights then give equal log-probabilities to the bit, so the first ratio is exactly 1 and
-the KL to the policy itself exactly 0. What the sampler saw (cached decoding) feeds a gap metric only.
+Every forward (old, reference, value, update) takes the same micro-batches of rollouts of like length, padded to their
+own longest: equal weights then give equal log-probabilities to the bit, so the first ratio is exactly 1 and the KL to
+the policy itself exactly 0. What the sampler saw (cached decoding) feeds a gap metric only.
 """
 
 from __future__ import annotations
@@ -77,6 +77,9 @@ def roll_out(
     sequences = [
         Encoded(done.prompt_id, prompts[index].ids, done.ids) for done, (_, index) in zip(samples, drawn, strict=True)
     ]
+    # Shortest first: micro-batches, which keep this order, then hold rows of like length.
+    order = sorted(range(len(drawn)), key=lambda row: (sequences[row].length, row))
+    sequences, samples = [sequences[row] for row in order], [samples[row] for row in order]
     return Rollouts(
         batch=right_pad(sequences, policy.pad_id, device),
         finished=torch.tensor([done.finished for done in samples], device=device),
@@ -85,24 +88,25 @@ def roll_out(
 
 
 def take(batch: Batch, rows: Sequence[int]) -> Batch:
-    """Some rows of a batch at its full width."""
+    """Some rows of a batch, as wide as the longest of them; completions keep their full width C."""
+    width = int(batch.lengths[rows].max())
     return replace(
         batch,
         row_ids=[batch.row_ids[row] for row in rows],
-        input_ids=batch.input_ids[rows],
+        input_ids=batch.input_ids[rows, :width],
         prompt_lengths=batch.prompt_lengths[rows],
         lengths=batch.lengths[rows],
-        token_mask=batch.token_mask[rows],
-        predicts=batch.predicts[rows],
+        token_mask=batch.token_mask[rows, :width],
+        predicts=batch.predicts[rows, :width],
         completion_ids=batch.completion_ids[rows],
         completion_mask=batch.completion_mask[rows],
     )
 
 
 def minibatches(num_rollouts: int, size: int, seed: int, epoch: int) -> list[list[int]]:
-    """The rows of each optimiser step of one pass over the rollouts; `epoch` counts over the whole run."""
+    """The rows of each optimiser step of one pass over the rollouts, ascending; `epoch` counts over the whole run."""
     order = loop.epoch_order(num_rollouts, seed, epoch)
-    return [order[start : start + size] for start in range(0, num_rollouts, size)]
+    return [sorted(order[start : start + size]) for start in range(0, num_rollouts, size)]
 
 
 def micro_batches(rows: Sequence[int], size: int) -> Iterator[list[int]]:
