@@ -8,7 +8,7 @@ from pathlib import Path
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.urls import reverse_lazy
 
-from config.environment import database, environment, secret_key
+from config.environment import database, environment, secret_key, socket_folder
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environment()
@@ -169,8 +169,11 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
 
-REDIS_URL = env.text("REDIS_URL", f"unix://{VAR / 'valkey.sock'}")
+SOCKETS = socket_folder(VAR)
+OWN_REDIS_URL = f"unix://{SOCKETS / 'valkey.sock'}"  # of the Valkey that Hone starts for itself
+REDIS_URL = env.text("REDIS_URL") or OWN_REDIS_URL
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+RUN_STALE_S = 15.0  # without a heartbeat a run is taken from its worker
 
 UNFOLD = {"SITE_TITLE": "Hone", "SITE_HEADER": "Hone", "SITE_SYMBOL": "tune", "SHOW_VIEW_ON_SITE": False}
 
@@ -180,4 +183,5 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {"httpx": {"level": "WARNING"}},  # it logs every request
 }

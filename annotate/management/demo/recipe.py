@@ -18,6 +18,7 @@ NUM_HELD_OUT_RANKING_PROMPTS = 100
 NUM_COMPLETIONS = 4
 NUM_BEST_OF_N_PROMPTS = 192
 NUM_PPO_PROMPTS = 1_024
+NUM_COMPARE_TASKS = 100
 OLD_RANKINGS_WEIGHT = 0.5
 
 TEXT = {"prompt_format": "chat", "max_prompt_tokens": 64, "max_completion_tokens": 48}
@@ -84,7 +85,7 @@ def loop(*, seed: int) -> dict[str, SettingsOfStage]:
             "rollouts_per_iteration": 128,
             "num_epochs": 2,
             "minibatch_size": 64,
-            "micro_batch_size": 16,  # of like length: a third less padding than 64
+            "micro_batch_size": 64,
             "clip_range": 0.2,
             "gamma": 1.0,
             "gae_lambda": 0.95,
