@@ -173,7 +173,6 @@ SOCKETS = socket_folder(VAR)
 OWN_REDIS_URL = f"unix://{SOCKETS / 'valkey.sock'}"  # of the Valkey that Hone starts for itself
 REDIS_URL = env.text("REDIS_URL") or OWN_REDIS_URL
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
-RUN_STALE_S = 15.0  # without a heartbeat a run is taken from its worker
 
 BLUE = {  # the accent of static/app.css, in the admin's scale
     "50": "oklch(97% .014 254.6)", "100": "oklch(93.2% .032 255.6)", "200": "oklch(88.2% .059 254.1)",

@@ -12,10 +12,10 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from rlhf import completions, runs
+from rlhf import leftovers, runs
 from rlhf.models import Project, Run
 from workers import jobs, loop
 
@@ -36,7 +36,7 @@ class Dispatcher:
             try:
                 self.turn(now=timezone.now())
                 if num_turns % SWEEP_EVERY == 0:
-                    completions.sweep()
+                    leftovers.sweep()
                 num_turns += 1
                 self._well("the database")
             except DatabaseError as error:
@@ -55,7 +55,7 @@ class Dispatcher:
         try:
             loop.plan(project=project, now=now)
             self._well(f"project {project.slug}")
-        except DatabaseError:
+        except (OperationalError, InterfaceError):  # no database: no project can be planned
             raise
         except Exception as error:  # one project's trouble must not stop the others
             if self._complain(f"project {project.slug}", f"{type(error).__name__}: {error}"):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from rlhf import runs
@@ -72,12 +72,13 @@ class Worker:
 
     def _run_child(self, run: Run, claim: Claim) -> None:
         try:
-            folder = rundir.prepare(run=run, claim=claim)
+            # Copying a large snapshot takes a while, and so does waiting for a starter that still imports.
+            with beating(claim=claim, progress=Progress(phase="prepare")):
+                folder = rundir.prepare(run=run, claim=claim)
+                child = self.starter.run(kind=run.kind, folder=folder)
         except rundir.BadInput as error:
             runs.fail(claim=claim, now=timezone.now(), error=str(error))
             return
-        try:
-            child = self.starter.run(kind=run.kind, folder=folder)
         except StarterDied as error:
             runs.crash(claim=claim, now=timezone.now(), error=str(error))
             return
@@ -152,7 +153,7 @@ class Watch:
     def beat(self) -> Beat:
         try:
             return runs.heartbeat(claim=self.claim, now=timezone.now(), progress=self.progress())
-        except OperationalError as error:
+        except (OperationalError, InterfaceError) as error:
             # The child is well, the database is not: go on, the claim tells later whether the run is still ours.
             log.warning("run %s: heartbeat failed: %s", self.claim.run_id, error)
             connection.close()
@@ -165,7 +166,7 @@ class Watch:
             self.last = lines[-1]
             try:
                 runs.record_metrics(claim=self.claim, lines=lines)
-            except OperationalError as error:
+            except (OperationalError, InterfaceError) as error:
                 log.warning("run %s: %s metric lines are late: %s", self.claim.run_id, len(lines), error)
                 connection.close()
                 self.offset = 0  # all lines again next time; those that are stored are left alone
