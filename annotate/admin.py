@@ -180,8 +180,8 @@ class LabelerAdmin(ReadOnly):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Labeler]:
         states = Assignment.State
-        answers = Submission.objects.filter(project=OuterRef("project"), labeler=OuterRef("user"))
-        answers = answers.order_by().values("labeler")
+        own = Submission.objects.filter(project=OuterRef("project"), labeler=OuterRef("user"))
+        answers = own.order_by().values("labeler")
         return (
             super()
             .get_queryset(request)

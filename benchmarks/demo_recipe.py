@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -45,6 +46,15 @@ def mean_of_clusters(values: Sequence[Sequence[float]]) -> Mean:
     return mean, mean - half, mean + half
 
 
+def cpu_seconds(pid: int, otherwise: float) -> float:
+    """Processor time that a process has used so far (Linux); `otherwise` once it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return otherwise
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @dataclass
 class World:
     """One seed's loop: where it works, and what it has seen."""
@@ -53,6 +63,7 @@ class World:
     seed: int
     starter: Starter
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
     rankings: list[Row] = field(default_factory=list)
 
     def run(self, kind: str, name: str, data: tuple[str, Any, list[Row]], **paths: Path) -> Path:
@@ -67,7 +78,10 @@ class World:
             config["sampling"] = config["sampling"] | {"num_samples": 2}
         (folder / "config.json").write_text(json.dumps(config))
         started = time.monotonic()
-        code = self.starter.run(kind=kind, folder=folder).wait(timeout_s=1_800)
+        child = self.starter.run(kind=kind, folder=folder)
+        while (code := child.poll()) is None:
+            self.cpu_seconds[name] = cpu_seconds(child.pid, self.cpu_seconds.get(name, 0.0))
+            time.sleep(0.05)
         if code != 0:
             raise SystemExit(f"{folder}: exit code {code}, expected 0: {(folder / 'log.txt').read_text()[-2000:]}")
         self.seconds[name] = time.monotonic() - started
@@ -217,7 +231,7 @@ def run_seed(folder: Path, seed: int, num_rounds: int, starter: Starter, console
         rewards.append([json.loads(lines[place]) for place in (0, -1)])
     _print_accuracies(console, seed, accuracies)
     _print_versions(console, world, answers, rewards)
-    _print_seconds(console, world.seconds)
+    _print_seconds(console, world)
 
 
 def _show(mean: Mean) -> str:
@@ -251,10 +265,12 @@ def _print_versions(
     console.print(table)
 
 
-def _print_seconds(console: Console, seconds: dict[str, float]) -> None:
-    loop = {name: spent for name, spent in seconds.items() if not name.startswith(("answers", "accuracy"))}
-    parts = ", ".join(f"{name} {spent:.1f}" for name, spent in loop.items())
-    console.print(f"seconds: {parts}; loop in all {sum(loop.values()):.1f}")
+def _print_seconds(console: Console, world: World) -> None:
+    """Wall and processor seconds of the loop itself, without the measuring around it."""
+    for title, seconds in (("seconds", world.seconds), ("of one processor", world.cpu_seconds)):
+        loop = {name: spent for name, spent in seconds.items() if not name.startswith(("answers", "accuracy"))}
+        parts = ", ".join(f"{name} {spent:.1f}" for name, spent in loop.items())
+        console.print(f"{title}: {parts}; in all {sum(loop.values()):.1f}")
 
 
 def main() -> None:

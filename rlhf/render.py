@@ -106,13 +106,14 @@ def _image_as_link(self: Any, tokens: Any, index: int, options: Any, env: Any) -
     return f'<a href="{address}">{html.escape(token.content) or address}</a>'
 
 
-def _is_address_elsewhere(address: str) -> bool:
-    """Relative addresses would be pages of ours, chosen by a model."""
-    return address.lower().startswith(("http://", "https://", "mailto:"))
+class _Markdown(MarkdownIt):
+    def validateLink(self, url: str) -> bool:
+        """Relative addresses would be pages of ours, chosen by a model."""
+        return url.lower().startswith(("http://", "https://", "mailto:"))
 
 
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "highlight": _code, "maxNesting": MAX_NESTING, "breaks": True})
+    parser = _Markdown("commonmark", {"html": False, "highlight": _code, "maxNesting": MAX_NESTING, "breaks": True})
     parser.enable(["table", "strikethrough"])
     parser.use(
         dollarmath_plugin,
@@ -124,7 +125,6 @@ def _parser() -> MarkdownIt:
     )
     parser.use(texmath_plugin, delimiters="brackets")
     parser.add_render_rule("image", _image_as_link)
-    parser.validateLink = _is_address_elsewhere  # type: ignore[method-assign, assignment]
     for rule, display in (("math_inline", False), ("math_block", True)):
         parser.add_render_rule(rule, _math_rule(display))
     return parser

@@ -8,7 +8,6 @@ standard deviation 1. Held-out rankings are never trained on and never normalise
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from rlhf.learning.policy import require_room
 from rlhf.learning.records import Comparisons, comparisons
 from rlhf.learning.report import ScoredRanking, accuracy
 from rlhf.learning.reward_model import RewardModel
-from rlhf.learning.sft import epoch_batches
+from rlhf.learning.sft import epoch_batches, num_steps
 from rlhf.learning.text import Batch, Encoded, encode, right_pad
 
 
@@ -65,7 +64,7 @@ def run(folder: Path, config: RewardConfig) -> None:
     if not training:
         raise NoComparisons(f"{folder / 'data' / 'rankings.parquet'}: found no training ranking with a preference")
     # 2. Optimiser, and where an earlier attempt stopped.
-    steps_per_epoch = math.ceil(len(training) / config.batch_size)
+    steps_per_epoch = num_steps(len(training), config.batch_size, 1)
     learner = loop.Learner(model.network, config.optimizer, config.num_epochs * steps_per_epoch)
     work = loop.Run(folder, "reward", config.engine, learner.total_steps)
     work.resume({"reward_model": model.network}, {"reward_model": learner})

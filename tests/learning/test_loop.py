@@ -32,9 +32,7 @@ def test_schedules_by_hand() -> None:
     assert factors(OptimizerConfig(), 1) == [1.0]
 
 
-@given(
-    st.integers(1, 200), st.sampled_from(["constant", "linear", "cosine"]), st.floats(0, 0.9), st.floats(0, 1)
-)
+@given(st.integers(1, 200), st.sampled_from(["constant", "linear", "cosine"]), st.floats(0, 0.9), st.floats(0, 1))
 def test_a_schedule_rises_to_one_and_then_never_rises(
     total_steps: int, schedule: str, warmup_share: float, final_share: float
 ) -> None:

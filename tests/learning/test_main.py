@@ -31,9 +31,7 @@ def refuse(kind: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
     return said.err
 
 
-def test_a_second_start_of_a_finished_run_does_nothing(
-    llama_path: Path, demonstrations: Callable[..., Path]
-) -> None:
+def test_a_second_start_of_a_finished_run_does_nothing(llama_path: Path, demonstrations: Callable[..., Path]) -> None:
     folder = demonstrations()
     configure(folder, SFTConfig(model=str(llama_path), text=TEXT, batch_size=8, micro_batch_size=8))
     assert main(["sft", str(folder)]) == 0

@@ -80,9 +80,7 @@ def test_another_seed_is_another_completion_and_the_same_seed_the_same(any_model
 def test_the_sampler_saw_the_trainers_log_probabilities(any_model: tuple[Path, str], temperature: float) -> None:
     policy, prompts = load(any_model)
     found = draw(policy, prompts, temperature=temperature)
-    batch = right_pad(
-        [Encoded(0, prompts[i // 3].ids, s.ids) for i, s in enumerate(found)], policy.pad_id
-    )
+    batch = right_pad([Encoded(0, prompts[i // 3].ids, s.ids) for i, s in enumerate(found)], policy.pad_id)
     with torch.no_grad():
         sums = completion_log_probabilities(policy.model, batch, temperature).sum(-1)
     assert torch.allclose(sums, torch.tensor([s.log_probability for s in found]), atol=1e-3)

@@ -18,6 +18,7 @@ NUM_HELD_OUT_RANKING_PROMPTS = 100
 NUM_COMPLETIONS = 4
 NUM_BEST_OF_N_PROMPTS = 192
 NUM_PPO_PROMPTS = 1_024
+NUM_COMPARE_TASKS = 100
 OLD_RANKINGS_WEIGHT = 0.5
 
 TEXT = {"prompt_format": "chat", "max_prompt_tokens": 64, "max_completion_tokens": 48}

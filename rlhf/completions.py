@@ -1,0 +1,81 @@
+"""Completions belong to (run, attempt) and exist, for everybody, if and only if that run succeeded at that attempt."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+from django.db.models import Count, F, Q, QuerySet
+
+from rlhf.models import Completion, ModelVersion, Project, Run
+from rlhf.runs import BATCH, Claim
+
+
+@dataclass(frozen=True)
+class NewCompletion:
+    prompt_id: int
+    sample_index: int
+    text: str
+    num_tokens: int
+    finished: bool
+
+
+def visible() -> QuerySet[Completion]:
+    return Completion.objects.filter(run__state=Run.State.SUCCEEDED, attempt=F("run__attempt"))
+
+
+def store(*, project: Project, version: ModelVersion, claim: Claim, rows: Iterable[NewCompletion]) -> int:
+    """Rows of an attempt, invisible until it succeeds; how many. Every batch is a transaction of its own."""
+    num_rows = 0
+    remaining = iter(rows)
+    while batch := list(islice(remaining, BATCH)):
+        Completion.objects.bulk_create(
+            [
+                Completion(
+                    project=project,
+                    version=version,
+                    run_id=claim.run_id,
+                    attempt=claim.attempt,
+                    prompt_id=row.prompt_id,
+                    sample_index=row.sample_index,
+                    text=row.text,
+                    num_tokens=row.num_tokens,
+                    finished=row.finished,
+                )
+                for row in batch
+            ],
+            ignore_conflicts=True,
+        )
+        num_rows += len(batch)
+    return num_rows
+
+
+def sweep() -> int:
+    """Delete rows of attempts that can no longer succeed; how many."""
+    ended = Q(run__state__in=(Run.State.FAILED, Run.State.CANCELLED))
+    deleted, _ = Completion.objects.filter(ended | Q(attempt__lt=F("run__attempt"))).delete()
+    return deleted
+
+
+def by_prompt(*, run: Run) -> dict[int, list[Completion]]:
+    """The visible completions of a sample run, in the order of their index."""
+    grouped: defaultdict[int, list[Completion]] = defaultdict(list)
+    for completion in visible().filter(run=run).order_by("prompt_id", "sample_index"):
+        grouped[completion.prompt_id].append(completion)
+    return dict(grouped)
+
+
+def distinct(*, completions: Iterable[Completion]) -> list[Completion]:
+    """Each text once, the lowest index of it: nobody can say which of two equal answers is better."""
+    first: dict[str, Completion] = {}
+    for completion in completions:
+        first.setdefault(completion.text, completion)
+    return list(first.values())
+
+
+def num_worth_ranking(*, run: Run) -> int:
+    """Prompts of a sample run with answers that differ."""
+    texts = visible().filter(run=run).order_by().values("prompt").annotate(num_texts=Count("text", distinct=True))
+    return texts.filter(num_texts__gt=1).count()

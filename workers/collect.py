@@ -1,0 +1,173 @@
+"""What a child left in its run folder becomes rows: in batches that nobody sees, until one update makes them visible.
+
+Files reach storage before the rows that name them, and the rows are made in the transaction of that update: outputs
+exist if and only if the run has succeeded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+
+from rlhf import completions, evaluations, runs, versions
+from rlhf.completions import NewCompletion
+from rlhf.evaluations import NewVerdict
+from rlhf.learning import tables
+from rlhf.models import Estimate, ModelVersion, Run
+from rlhf.runs import Claim
+from workers import rundir
+
+WEIGHTS = "model.safetensors"
+TRAINING = (Run.Kind.SFT, Run.Kind.REWARD, Run.Kind.BEST_OF_N, Run.Kind.PPO)
+
+
+class BadOutput(Exception):
+    """The child ended well but its folder does not hold what it should."""
+
+
+class _Lost(Exception):
+    """The claim is no longer good: the transaction is to leave nothing behind."""
+
+
+def collect(*, run: Run, claim: Claim, now: datetime) -> bool:
+    """Store the outputs and end the run. False: the claim was lost or the run is to be cancelled, nothing is visible.
+
+    Raises BadOutput for a folder that does not hold what result.json says.
+    """
+    folder = rundir.folder_of(claim=claim)
+    result = _checked_result(folder)
+    if run.kind in TRAINING:
+        return _collect_version(run, claim, folder, result, now)
+    rows = folder / "rows.parquet"
+    if run.kind == Run.Kind.SAMPLE:
+        _store_completions(run, claim, rows)
+    elif run.kind == Run.Kind.ESTIMATE:
+        _store_estimates(run, claim, rows)
+    elif run.evaluation is not None:
+        _store_verdicts(run, claim, rows)
+    else:
+        result["rows"] = _scores(rows)
+    return runs.succeed(claim=claim, now=now, result=result)
+
+
+def _checked_result(folder: Path) -> dict[str, Any]:
+    try:
+        result = json.loads((folder / "result.json").read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise BadOutput(f"expected result.json, found {error}") from error
+    for name, expected in result["outputs"].items():
+        path = folder / name
+        found = tables.sha256(path) if path.is_file() else "no file"
+        if found != expected:
+            raise BadOutput(f"{name}: expected sha256 {expected}, found {found}")
+    return {"metrics": result["metrics"], "outputs": result["outputs"]}
+
+
+def _collect_version(run: Run, claim: Claim, folder: Path, result: dict[str, Any], now: datetime) -> bool:
+    """The model, and where there is one the value model, stored and registered with the run's success."""
+    weights = {name: _weights_sha256(result, name) for name in ("model", "value") if (folder / name).is_dir()}
+    paths = {
+        name: versions.store_weights(project=run.project, folder=folder / name, weights_sha256=sha256)
+        for name, sha256 in weights.items()
+    }
+    try:
+        with transaction.atomic():
+            made = {name: _register(run, name, paths[name], weights[name], result) for name in paths}
+            if not runs.succeed(claim=claim, now=now, result=result, made_version=made["model"]):
+                raise _Lost
+    except _Lost:
+        return False
+    return True
+
+
+def _weights_sha256(result: dict[str, Any], name: str) -> str:
+    """One file holds the weights of a small model; of a sharded one the hash is that of its shards' hashes."""
+    outputs: dict[str, str] = result["outputs"]
+    if whole := outputs.get(f"{name}/{WEIGHTS}"):
+        return whole
+    shards = {file: digest for file, digest in outputs.items() if file.startswith(f"{name}/model-")}
+    if not shards:
+        raise BadOutput(f"{name}/{WEIGHTS}: expected among the outputs, found {sorted(outputs)}")
+    return hashlib.sha256(json.dumps(shards, sort_keys=True).encode()).hexdigest()
+
+
+def _register(run: Run, output: str, path: str, weights_sha256: str, result: dict[str, Any]) -> ModelVersion:
+    kind, name, number = _identity(run) if output == "model" else _value_identity(run)
+    return versions.register(
+        project=run.project,
+        kind=kind,
+        name=name,
+        number=number,
+        iteration=run.iteration,
+        parent=run.reward_model if output == "value" else runs.models(run=run)["model"],
+        path=path,
+        weights_sha256=weights_sha256,
+        metrics=result["metrics"] if output == "model" else {},
+    )
+
+
+def _identity(run: Run) -> tuple[str, str, int | None]:
+    """Kind, name, number: the loop has candidates v0, v1 ... and artifacts rm1, bon1 ...; others bear their run."""
+    if run.purpose != "loop":
+        return run.kind, f"{run.kind}-{run.pk}", None
+    if run.kind in (Run.Kind.SFT, Run.Kind.PPO):
+        return run.kind, f"v{run.iteration}", run.iteration
+    return run.kind, f"{'rm' if run.kind == Run.Kind.REWARD else 'bon'}{run.iteration}", None
+
+
+def _value_identity(run: Run) -> tuple[str, str, None]:
+    _, name, number = _identity(run)
+    return ModelVersion.Kind.VALUE, f"value{number}" if number is not None else f"{name}-value", None
+
+
+def _store_completions(run: Run, claim: Claim, path: Path) -> None:
+    assert run.policy is not None
+    new = (
+        NewCompletion(row["prompt_id"], row["sample_index"], row["completion"], row["num_tokens"], row["finished"])
+        for row in tables.read_table(path, tables.SAMPLE_ROWS)
+    )
+    completions.store(project=run.project, version=run.policy, claim=claim, rows=new)
+
+
+def _store_verdicts(run: Run, claim: Claim, path: Path) -> None:
+    """The candidate is a, the baseline b; a reward model sees each answer alone, so there is no position."""
+    assert run.evaluation is not None and run.reward_model is not None
+    pairs = rundir.pairs(run=run)
+    new = (
+        NewVerdict(
+            prompt_id=row["prompt_id"],
+            candidate_completion_id=pairs[row["pair_id"]][0].pk,
+            baseline_completion_id=pairs[row["pair_id"]][1].pk,
+            score=_score(row["score_a"], row["score_b"]),
+            candidate_reward=row["score_a"],
+            baseline_reward=row["score_b"],
+        )
+        for row in tables.read_table(path, tables.JUDGE_ROWS)
+    )
+    judge = evaluations.reward_judge(version=run.reward_model)
+    evaluations.record_verdicts(evaluation=run.evaluation, judge=judge, verdicts=new, run=run, attempt=claim.attempt)
+
+
+def _score(candidate: float, baseline: float) -> float:
+    return 0.5 if candidate == baseline else float(candidate > baseline)
+
+
+def _scores(path: Path) -> list[list[float]]:
+    """Of pairs that belong to no evaluation: [pair id, score of a, score of b]."""
+    rows = tables.read_table(path, tables.JUDGE_ROWS)
+    return [[row["pair_id"], row["score_a"], row["score_b"]] for row in rows]
+
+
+def _store_estimates(run: Run, claim: Claim, path: Path) -> None:
+    assert run.snapshot is not None
+    rows = [
+        Estimate(project=run.project, snapshot=run.snapshot, run=run, attempt=claim.attempt, **row)
+        for row in tables.read_table(path, tables.ESTIMATE_ROWS)
+    ]
+    for start in range(0, len(rows), runs.BATCH):
+        Estimate.objects.bulk_create(rows[start : start + runs.BATCH], ignore_conflicts=True)

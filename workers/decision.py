@@ -1,0 +1,169 @@
+"""The end of an iteration: old and new answer the same held-out prompts, judges and people compare, people decide."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from annotate import batches
+from annotate.models import Protocol, Task
+from rlhf import completions, evaluations, versions
+from rlhf.models import Estimate, Evaluation, Judge, ModelVersion, Project, Prompt, Run, Split
+from workers import choice
+from workers.turn import Turn, ask, is_asked, made_snapshot, succeeded, version_named
+
+
+def evaluate(turn: Turn, candidate: ModelVersion, current: ModelVersion, first: ModelVersion) -> None:
+    """Answers -> verdicts by the reward model, compare tasks -> estimates -> the decision."""
+    baselines = [current] if current == first else [current, first]
+    answered = [_has_answered(turn, version) for version in (candidate, *baselines)]
+    if not all(answered):
+        return
+    opened = [
+        evaluations.open_evaluation(
+            project=turn.project, candidate=candidate, baseline=baseline, iteration=turn.iteration
+        )
+        for baseline in baselines
+    ]
+    judged = [_is_judged(turn, evaluation) for evaluation in opened]
+    compared = [_is_compared(turn, evaluation) for evaluation in opened]
+    if not all(judged):
+        return
+    estimate = _estimate(turn, opened, are_final=all(compared))
+    if all(compared) and estimate is not None:
+        _decide(turn, opened[0], estimate)
+    elif turn.now > opened[0].created_at + timedelta(hours=turn.settings.people_timeout_hours):
+        _time_out(turn, opened)
+
+
+def finish(turn: Turn) -> None:
+    reason = f"{turn.settings.num_rounds} rounds are done"
+    _stop(turn, Project.State.FINISHED, reason)
+
+
+def _annotated(turn: Turn) -> QuerySet[Prompt]:
+    """Held-out prompts that people were asked to write or rank answers for."""
+    kinds = (Protocol.Kind.DEMONSTRATE, Protocol.Kind.RANK)
+    asked = Task.objects.filter(project=turn.project, kind__in=kinds).exclude(state=Task.State.CLOSED)
+    return Prompt.objects.filter(project=turn.project, split=Split.HELD_OUT, pk__in=asked.values("prompt"))
+
+
+def _answered_by(version: ModelVersion) -> Q:
+    answers = completions.visible().filter(version=version, sample_index=0, run__purpose=evaluations.EVALUATION)
+    return Q(pk__in=answers.values("prompt"))
+
+
+def _has_answered(turn: Turn, version: ModelVersion) -> bool:
+    """Ask for the answers that a version has not given yet; true once they are there."""
+    key = f"sample/{turn.iteration}/evaluation/{version.name}"
+    if is_asked(turn, key):
+        return succeeded(turn, key) is not None
+    missing = _annotated(turn).exclude(_answered_by(version)).order_by("id").values_list("pk", flat=True)
+    prompt_ids = list(missing)
+    if prompt_ids:
+        ask(
+            turn,
+            Run.Kind.SAMPLE,
+            key,
+            purpose=evaluations.EVALUATION,
+            configuration=turn.configuration("sample", sampling={"num_samples": 1}),
+            selection={"prompt_ids": prompt_ids},
+            policy=version,
+        )
+    return not prompt_ids
+
+
+def _is_judged(turn: Turn, evaluation: Evaluation) -> bool:
+    reward = turn.configuration("reward")
+    run = ask(
+        turn,
+        Run.Kind.JUDGE,
+        f"judge/{turn.iteration}/{evaluation.candidate.name}-{evaluation.baseline.name}",
+        configuration={name: reward[name] for name in ("engine", "text") if name in reward},
+        reward_model=version_named(turn, f"rm{turn.iteration}"),
+        evaluation=evaluation,
+    )
+    return run is not None
+
+
+def _is_compared(turn: Turn, evaluation: Evaluation) -> bool:
+    """Open a task for each of the chosen prompts; true once none of them is open."""
+    batch = f"compare/{turn.iteration}/{evaluation.baseline.name}"
+    prompts = Prompt.objects.filter(_answered_by(evaluation.candidate), project=turn.project, split=Split.HELD_OUT)
+    prompts = prompts.filter(_answered_by(evaluation.baseline))
+    tasks = Task.objects.filter(project=turn.project, batch=batch)
+    limit = turn.settings.num_compare_tasks
+    if tasks.count() < min(limit, prompts.count()):
+        # The same prompts for every baseline: then both comparisons read the candidate's answer once.
+        chosen = choice.among(prompts=prompts, project=turn.project, purpose=f"compare/{turn.iteration}", limit=limit)
+        batches.open_comparisons(evaluation=evaluation, prompts=chosen, batch=batch)
+    return not tasks.filter(state=Task.State.OPEN).exists()
+
+
+def _estimate(turn: Turn, opened: list[Evaluation], *, are_final: bool) -> Run | None:
+    """The estimate run of exactly the verdicts there are; the first as soon as the reward model's are, then the final.
+
+    A plan key counts the verdicts, so every time that more are there the step has a key of its own.
+    """
+    num_verdicts = evaluations.visible_verdicts().filter(evaluation__in=opened).count()
+    prefix = f"freeze/verdicts/{turn.iteration}/"
+    last = Run.objects.filter(project=turn.project, plan_key__startswith=prefix).order_by("-id").first()
+    number = num_verdicts if last is None else int(last.plan_key.removeprefix(prefix))
+    estimate = _estimate_of(turn, opened, number)
+    if estimate is None or estimate.snapshot is None:
+        return None
+    if estimate.snapshot.num_rows == num_verdicts:
+        return estimate
+    if are_final:
+        _estimate_of(turn, opened, num_verdicts)
+    return None
+
+
+def _estimate_of(turn: Turn, opened: list[Evaluation], number: int) -> Run | None:
+    selection = {"dataset": "verdicts", "evaluations": [evaluation.pk for evaluation in opened]}
+    snapshot = made_snapshot(turn, f"freeze/verdicts/{turn.iteration}/{number}", selection)
+    if snapshot is None:
+        return None
+    configuration = {"confidence": 1 - turn.settings.decision_level}
+    key = f"estimate/{turn.iteration}/{number}"
+    return ask(turn, Run.Kind.ESTIMATE, key, configuration=configuration, snapshot=snapshot)
+
+
+def _decide(turn: Turn, evaluation: Evaluation, run: Run) -> None:
+    """By people on held-out prompts; who asked for no comparisons gets every candidate."""
+    people = Estimate.objects.filter(
+        run=run, attempt=run.attempt, evaluation=evaluation, judge__kind=Judge.Kind.PEOPLE, split=Split.HELD_OUT
+    ).first()
+    with transaction.atomic():
+        if people is not None:
+            versions.decide(candidate=evaluation.candidate, baseline=evaluation.baseline, estimate=people, now=turn.now)
+        elif turn.settings.num_compare_tasks == 0:
+            versions.promote_untested(candidate=evaluation.candidate, baseline=evaluation.baseline, now=turn.now)
+        else:
+            versions.reject_uncompared(candidate=evaluation.candidate, baseline=evaluation.baseline, now=turn.now)
+        _pause_after_losses(turn)
+
+
+def _time_out(turn: Turn, opened: list[Evaluation]) -> None:
+    for evaluation in opened:
+        batches.close(project=turn.project, batch=f"compare/{turn.iteration}/{evaluation.baseline.name}")
+    with transaction.atomic():
+        versions.reject_late(
+            candidate=opened[0].candidate,
+            baseline=opened[0].baseline,
+            hours=turn.settings.people_timeout_hours,
+            now=turn.now,
+        )
+        _pause_after_losses(turn)
+
+
+def _pause_after_losses(turn: Turn) -> None:
+    losses = versions.num_losses(project=turn.project)
+    if losses >= turn.settings.max_losses > 0:
+        _stop(turn, Project.State.PAUSED, f"{losses} candidates in a row were not promoted: look at them, then resume")
+
+
+def _stop(turn: Turn, state: str, reason: str) -> None:
+    Project.objects.filter(pk=turn.project.pk, state=Project.State.ACTIVE).update(state=state, state_reason=reason)

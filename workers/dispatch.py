@@ -1,0 +1,83 @@
+"""The dispatcher: requeue what went silent, wake workers where runs are queued, plan what comes next.
+
+Every turn starts from the database, so a turn that fails is made up for by the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.utils import timezone
+
+from rlhf import completions, runs
+from rlhf.models import Project, Run
+from workers import jobs, loop
+
+log = logging.getLogger(__name__)
+
+TURN_S = 0.3
+SWEEP_EVERY = 200  # turns: about a minute
+
+
+@dataclass
+class Dispatcher:
+    stopping: threading.Event = field(default_factory=threading.Event)
+    complaints: dict[str, str] = field(default_factory=dict)  # by what failed: said once, not every turn
+
+    def run(self) -> None:
+        num_turns = 0
+        while not self.stopping.wait(TURN_S):
+            try:
+                self.turn(now=timezone.now())
+                if num_turns % SWEEP_EVERY == 0:
+                    completions.sweep()
+                num_turns += 1
+                self._well("the database")
+            except DatabaseError as error:
+                self._complain("the database", str(error))
+                connection.close()
+
+    def turn(self, *, now: datetime) -> None:
+        num_stale = runs.requeue_stale(now=now, stale_s=settings.RUN_STALE_S)
+        if num_stale:
+            log.warning("%s silent runs are taken from their workers", num_stale)
+        for project in Project.objects.filter(state=Project.State.ACTIVE).order_by("id"):
+            self._plan(project, now)
+        self._wake()
+
+    def _plan(self, project: Project, now: datetime) -> None:
+        try:
+            loop.plan(project=project, now=now)
+            self._well(f"project {project.slug}")
+        except DatabaseError:
+            raise
+        except Exception as error:  # one project's trouble must not stop the others
+            if self._complain(f"project {project.slug}", f"{type(error).__name__}: {error}"):
+                log.exception("planning %s", project.slug)
+
+    def _wake(self) -> None:
+        waiting = Run.objects.filter(state=Run.State.QUEUED).values_list("resource", flat=True).distinct()
+        for resource in waiting.order_by("resource"):
+            try:
+                jobs.wake(resource=resource)
+                self._well("the broker")
+            except jobs.BrokerDown as error:
+                self._complain("the broker", str(error))
+
+    def _complain(self, what: str, message: str) -> bool:
+        """Whether this is news."""
+        is_news = self.complaints.get(what) != message
+        if is_news:
+            log.warning("%s: %s", what, message)
+        self.complaints[what] = message
+        return is_news
+
+    def _well(self, what: str) -> None:
+        if self.complaints.pop(what, None) is not None:
+            log.info("%s is well again", what)

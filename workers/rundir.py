@@ -1,0 +1,163 @@
+"""The run folder of an attempt: everything that the child reads, checked, before it starts.
+
+<runs>/<run id>/<attempt>/ as docs/run_folder.md says. An attempt goes on from the newest valid checkpoint of an earlier
+one; whatever the earlier one did after that checkpoint is done again, so the result is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db.models import Model, QuerySet
+
+from rlhf import completions, evaluations, runs, snapshots, versions
+from rlhf.learning import checkpoint, configs, tables
+from rlhf.models import Completion, Prompt, Run
+from rlhf.runs import Claim
+
+Row = TypeVar("Row", bound=Model)
+
+
+class BadInput(Exception):
+    """The run can't be started, now or later; one sentence."""
+
+
+def folder_of(*, claim: Claim) -> Path:
+    return Path(settings.RUNS_ROOT) / str(claim.run_id) / str(claim.attempt)
+
+
+def prepare(*, run: Run, claim: Claim) -> Path:
+    """Write the folder of this attempt. Raises BadInput for a corrupt snapshot or a missing row."""
+    folder = folder_of(claim=claim)
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "data").mkdir(parents=True)
+    config = {"engine": {}, **run.configuration}
+    config["engine"] = {"device": settings.DEVICE, **config["engine"]}
+    paths = {field: versions.local_path(version=version) for field, version in runs.models(run=run).items()}
+    try:
+        checked = configs.from_dict(run.kind, {**config, **paths})
+    except configs.ConfigError as error:
+        raise BadInput(f"configuration of run {run.pk}: {error}") from error
+    (folder / "config.json").write_text(json.dumps(configs.to_dict(checked), indent=1))
+    _write_data(run, folder / "data")
+    _continue_from(claim, folder)
+    return folder
+
+
+def _write_data(run: Run, data: Path) -> None:
+    if run.snapshot is not None:
+        _copy_snapshot(run, data)
+    elif run.kind == Run.Kind.JUDGE:
+        tables.write_table(data / "pairs.parquet", tables.PAIRS, _pair_rows(run))
+    else:
+        tables.write_table(data / "prompts.parquet", tables.PROMPTS, _prompt_rows(run))
+
+
+def _copy_snapshot(run: Run, data: Path) -> None:
+    snapshot = run.snapshot
+    assert snapshot is not None
+    target = data / f"{snapshot.configuration}.parquet"
+    try:
+        with snapshots.open_parquet(snapshot=snapshot) as source, target.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"snapshot {snapshot.pk}: expected the file {snapshot.parquet} on storage, found none"
+        ) from error
+    if (found := tables.sha256(target)) != snapshot.sha256:
+        raise BadInput(f"snapshot {snapshot.pk}: expected sha256 {snapshot.sha256}, found {found}")
+
+
+def _prompt_rows(run: Run) -> list[dict[str, Any]]:
+    """In the order of the selection: it is part of what the run computes."""
+    wanted = run.selection.get("prompt_ids", [])
+    prompts = {prompt.pk: prompt for prompt in in_chunks(run.project.prompts.all(), "pk", wanted)}
+    if missing := [pk for pk in wanted if pk not in prompts]:
+        raise BadInput(f"selection of run {run.pk}: {len(missing)} prompts are gone, the first is {missing[0]}")
+    if not wanted:
+        raise BadInput(f"selection of run {run.pk}: expected prompt ids, found none")
+    return [
+        {"prompt_id": pk, "prompt": _messages(prompts[pk]), "split": prompts[pk].split} for pk in dict.fromkeys(wanted)
+    ]
+
+
+def _pair_rows(run: Run) -> list[dict[str, Any]]:
+    return [
+        {
+            "pair_id": number,
+            "prompt_id": a.prompt_id,
+            "prompt": _messages(a.prompt),
+            "completion_a": a.text,
+            "completion_b": b.text,
+        }
+        for number, (a, b) in pairs(run=run).items()
+    ]
+
+
+def pairs(*, run: Run) -> dict[int, tuple[Completion, Completion]]:
+    """What a judge run compares, by pair id: the prompt's id in an evaluation, else the place in the selection.
+
+    Raises BadInput where that is nothing. Asked again after the run, it holds the same pairs under the same ids.
+    """
+    found = _answer_pairs(run) if run.evaluation is not None else _selected_pairs(run)
+    if not found:
+        raise BadInput(f"run {run.pk}: expected pairs of completions to judge, found none")
+    return found
+
+
+def _answer_pairs(run: Run) -> dict[int, tuple[Completion, Completion]]:
+    """The answers of candidate and baseline to every prompt that both have answered."""
+    assert run.evaluation is not None
+    wanted = run.selection.get("prompt_ids")
+    candidate = evaluations.answers(version=run.evaluation.candidate)
+    baseline = evaluations.answers(version=run.evaluation.baseline)
+    both = sorted(candidate.keys() & baseline.keys() & (candidate.keys() if wanted is None else set(wanted)))
+    prompts = {prompt.pk: prompt for prompt in in_chunks(Prompt.objects.all(), "pk", both)}
+    for pk in both:
+        candidate[pk].prompt = prompts[pk]
+    return {pk: (candidate[pk], baseline[pk]) for pk in both}
+
+
+def _selected_pairs(run: Run) -> dict[int, tuple[Completion, Completion]]:
+    wanted: list[tuple[int, int]] = [(a, b) for a, b in run.selection.get("pairs", [])]
+    ids = sorted({pk for pair in wanted for pk in pair})
+    rows = in_chunks(completions.visible().filter(project=run.project).select_related("prompt"), "pk", ids)
+    there = {row.pk: row for row in rows}
+    for a, b in wanted:
+        if a not in there or b not in there:
+            raise BadInput(f"selection of run {run.pk}: expected completions {a} and {b}, found no such pair")
+        if there[a].prompt_id != there[b].prompt_id:
+            raise BadInput(f"selection of run {run.pk}: completions {a} and {b} answer two prompts, expected one")
+    return {number: (there[a], there[b]) for number, (a, b) in enumerate(wanted)}
+
+
+def in_chunks(rows: QuerySet[Row], field: str, values: Sequence[int]) -> list[Row]:
+    """Rows whose field is among many values: SQLite takes a limited number of them in one query."""
+    return [
+        row
+        for start in range(0, len(values), runs.BATCH)
+        for row in rows.filter(**{f"{field}__in": values[start : start + runs.BATCH]})
+    ]
+
+
+def _messages(prompt: Prompt) -> list[dict[str, str]]:
+    return [{"role": message["role"], "content": message["content"]} for message in prompt.messages]
+
+
+def _continue_from(claim: Claim, folder: Path) -> None:
+    """Copy the furthest valid checkpoint of the earlier attempts, with the metric lines up to its step."""
+    earlier = [folder.parent / str(attempt) for attempt in range(claim.attempt - 1, 0, -1)]
+    found = [(valid.step, valid.path, old) for old in earlier if (valid := checkpoint.newest_valid(old)) is not None]
+    if not found:
+        return
+    step, path, old = max(found, key=lambda each: each[0])
+    shutil.copytree(path, folder / "checkpoint" / str(step))
+    checkpoint.replace_text(folder / "checkpoint" / "LATEST", str(step))
+    if (old / "metrics.jsonl").exists():
+        shutil.copyfile(old / "metrics.jsonl", folder / "metrics.jsonl")
+        checkpoint.cut_metrics(folder, step)
