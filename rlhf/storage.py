@@ -7,7 +7,6 @@ hash is right.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -68,7 +67,7 @@ def _cached(name: str) -> Path:
     draft = Path(tempfile.mkdtemp(dir=target.parent))
     _copy(name, draft)
     try:
-        os.rename(draft, target)
+        draft.rename(target)
     except OSError:
         if not target.is_dir():
             raise

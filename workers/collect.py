@@ -112,7 +112,7 @@ def _register(run: Run, output: str, path: str, weights_sha256: str, result: dic
 
 
 def _identity(run: Run) -> tuple[str, str, int | None]:
-    """Kind, name and number: the loop's candidates are v0, v1 ..., its artifacts rm1, bon1 ...; others have the run's."""
+    """Kind, name, number: candidates are v0, v1 ..., artifacts rm1, bon1 ...; runs outside the loop name their own."""
     if run.purpose != "loop":
         return run.kind, f"{run.kind}-{run.pk}", None
     if run.kind in (Run.Kind.SFT, Run.Kind.PPO):
@@ -150,9 +150,7 @@ def _store_verdicts(run: Run, claim: Claim, path: Path) -> None:
         for row in tables.read_table(path, tables.JUDGE_ROWS)
     )
     judge = evaluations.reward_judge(version=run.reward_model)
-    evaluations.record_verdicts(
-        evaluation=run.evaluation, judge=judge, verdicts=new, run=run, attempt=claim.attempt
-    )
+    evaluations.record_verdicts(evaluation=run.evaluation, judge=judge, verdicts=new, run=run, attempt=claim.attempt)
 
 
 def _score(candidate: float, baseline: float) -> float:

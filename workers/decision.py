@@ -138,9 +138,7 @@ def _decide(turn: Turn, evaluation: Evaluation, run: Run) -> None:
     ).first()
     with transaction.atomic():
         if people is not None:
-            versions.decide(
-                candidate=evaluation.candidate, baseline=evaluation.baseline, estimate=people, now=turn.now
-            )
+            versions.decide(candidate=evaluation.candidate, baseline=evaluation.baseline, estimate=people, now=turn.now)
         elif turn.settings.num_compare_tasks == 0:
             versions.promote_untested(candidate=evaluation.candidate, baseline=evaluation.baseline, now=turn.now)
         else:

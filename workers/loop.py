@@ -159,9 +159,7 @@ def _candidate(
     best = _policy_run(turn, "best_of_n", turn.settings.num_best_of_n_prompts, policy=current, reward=reward)
     if best is None:
         return None
-    ppo = _policy_run(
-        turn, "ppo", turn.settings.num_ppo_prompts, policy=best.made_version, reward=reward, sft=first
-    )
+    ppo = _policy_run(turn, "ppo", turn.settings.num_ppo_prompts, policy=best.made_version, reward=reward, sft=first)
     return None if ppo is None else ppo.made_version
 
 

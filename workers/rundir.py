@@ -66,7 +66,9 @@ def _copy_snapshot(run: Run, data: Path) -> None:
         with snapshots.open_parquet(snapshot=snapshot) as source, target.open("wb") as copy:
             shutil.copyfileobj(source, copy)
     except FileNotFoundError as error:
-        raise BadInput(f"snapshot {snapshot.pk}: expected the file {snapshot.parquet} on storage, found none") from error
+        raise BadInput(
+            f"snapshot {snapshot.pk}: expected the file {snapshot.parquet} on storage, found none"
+        ) from error
     if (found := tables.sha256(target)) != snapshot.sha256:
         raise BadInput(f"snapshot {snapshot.pk}: expected sha256 {snapshot.sha256}, found {found}")
 
@@ -102,10 +104,7 @@ def pairs(*, run: Run) -> dict[int, tuple[Completion, Completion]]:
 
     Raises BadInput where that is nothing. Asked again after the run, it holds the same pairs under the same ids.
     """
-    if run.evaluation is not None:
-        found = _answer_pairs(run)
-    else:
-        found = _selected_pairs(run)
+    found = _answer_pairs(run) if run.evaluation is not None else _selected_pairs(run)
     if not found:
         raise BadInput(f"run {run.pk}: expected pairs of completions to judge, found none")
     return found
