@@ -92,7 +92,7 @@ def _labeler(request: Request, project: str) -> Access:
     return access(request=request, project=project, roles=LABELERS, scope=Scope.LABEL)
 
 
-def _valid(serializer: type[serializers.Serializer], request: Request) -> dict[str, Any]:
+def _valid(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
     checked = serializer(data=request.data)
     checked.is_valid(raise_exception=True)
     return dict(checked.validated_data)

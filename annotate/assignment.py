@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
 from annotate.models import Assignment, Submission, Task
@@ -27,6 +27,7 @@ from rlhf.models import Membership
 State = Assignment.State
 ON_LEASE = (State.RESERVED, State.LEASED)
 WINDOW = 32  # candidates looked at together; people start at different ones, so that few meet at the same row
+MAX_UNFINISHED = 5  # of a person's lapsed tasks, the latest are tried again
 MAX_DRAFT_BYTES = 200_000
 MAX_OPEN_SHOWN = 1_000  # counting further would cost more than anybody learns from it
 MAX_ROUNDS = 100  # a round without success means that others took all candidates: they got on
@@ -60,17 +61,16 @@ def next_task(*, access: Access, now: datetime) -> Assignment | None:
     """The person's own lease, renewed, or a new one; None when nothing is left for them."""
     with transaction.atomic():
         # A person's own requests queue here: two tabs that ask together get the same task.
-        Membership.objects.select_for_update().get(project=access.project, user=access.user)
+        Membership.objects.select_for_update().values_list("pk").get(project=access.project, user=access.user)
         _release_expired(now)
-        own = _own_lease(access, now)
-        return own or _reserve(access, now)
+        return _own(access, now) or _reserve(access, now)
 
 
 def own_assignment(*, access: Access, assignment_id: int) -> Assignment:
     """The assignment, locked until the transaction ends. Raises NoSuchAssignment, also for somebody else's."""
     found = (
         Assignment.objects.select_for_update(of=("self",))
-        .select_related("task__prompt", "task__protocol", "task__evaluation")
+        .select_related("task__protocol")
         .filter(pk=assignment_id, labeler=access.user, task__project=access.project)
         .first()
     )
@@ -188,23 +188,22 @@ def _release_expired(now: datetime) -> None:
         lapsed.filter(pk__in=ids).update(slot=None, state=State.EXPIRED)
 
 
-def _own_lease(access: Access, now: datetime) -> Assignment | None:
-    own = _with_task(access).filter(state__in=ON_LEASE, task__state=Task.State.OPEN).order_by("id").first()
-    if own is None:
-        return _revive(access, now)
-    own.state, own.lease_expires_at = State.LEASED, _expiry(own.task, now)
-    renewed = Assignment.objects.filter(pk=own.pk, state__in=ON_LEASE)
-    return own if renewed.update(state=own.state, lease_expires_at=own.lease_expires_at) else None
-
-
-def _revive(access: Access, now: datetime) -> Assignment | None:
-    """What a person began and let lapse comes back to them first, draft and all, while a slot is free."""
-    lapsed = _with_task(access).filter(state=State.EXPIRED, task__state=Task.State.OPEN)
-    num_held = _num_held(OuterRef("task_id"))
-    for own in lapsed.annotate(num_held=num_held).filter(num_held__lt=F("task__overlap")).order_by("-id")[:3]:
-        if retake(assignment=own, state=State.LEASED):
-            own.lease_expires_at = _expiry(own.task, now)
-            Assignment.objects.filter(pk=own.pk).update(lease_expires_at=own.lease_expires_at)
+def _own(access: Access, now: datetime) -> Assignment | None:
+    """What the person holds; else what they began and let lapse, draft and all, while a slot is free."""
+    unfinished = Assignment.objects.filter(
+        labeler=access.user,
+        task__project=access.project,
+        task__state=Task.State.OPEN,
+        state__in=(*ON_LEASE, State.EXPIRED),
+    ).values_list("pk", "state")
+    found = list(unfinished.order_by("-lease_expires_at", "-pk")[:MAX_UNFINISHED])
+    for assignment_id, state in sorted(found, key=lambda row: row[1] == State.EXPIRED):
+        own = Assignment.objects.select_related("task__prompt", "task__protocol").get(pk=assignment_id)
+        if state == State.EXPIRED and not retake(assignment=own, state=State.LEASED):
+            continue
+        own.state, own.lease_expires_at = State.LEASED, _expiry(own.task, now)
+        held = Assignment.objects.filter(pk=assignment_id, state__in=ON_LEASE)
+        if held.update(state=own.state, lease_expires_at=own.lease_expires_at):
             return own
     return None
 
@@ -214,29 +213,30 @@ def _reserve(access: Access, now: datetime) -> Assignment | None:
         candidates = _candidates(access)
         if not candidates:
             return None
-        for task in candidates:
-            assignment = _take(task, access, now)
+        for task_id in candidates:
+            assignment = _take(task_id, access, now)
             if assignment is not None:
                 return assignment
     return None
 
 
-def _candidates(access: Access) -> list[Task]:
-    """Open tasks with a free slot that this person has not seen, those of the highest priority first."""
+def _candidates(access: Access) -> list[int]:
+    """Ids of open tasks with a free slot that this person has not seen, those of the highest priority first."""
     seen = Assignment.objects.filter(task=OuterRef("pk"), labeler=access.user)
     found = list(
         Task.objects.filter(project=access.project, state=Task.State.OPEN)
         .annotate(num_held=_num_held(OuterRef("pk")))
         .filter(~Exists(seen), num_held__lt=F("overlap"))
-        .select_related("protocol", "prompt")
-        .order_by("-priority", "id")[:WINDOW]
+        .order_by("-priority", "id")
+        .values_list("pk", "priority")[:WINDOW]
     )
-    top = [task for task in found if task.priority == found[0].priority]
+    top = [task_id for task_id, priority in found if priority == found[0][1]]
     start = zlib.crc32(str(access.user.pk).encode()) % len(top) if top else 0
-    return top[start:] + top[:start] + found[len(top) :]
+    return top[start:] + top[:start] + [task_id for task_id, _ in found[len(top) :]]
 
 
-def _take(task: Task, access: Access, now: datetime) -> Assignment | None:
+def _take(task_id: int, access: Access, now: datetime) -> Assignment | None:
+    task = Task.objects.select_related("protocol", "prompt").get(pk=task_id)
     slot = next(iter(_free_slots(task)), None)
     if slot is None:
         return None
@@ -262,12 +262,6 @@ def _free_slots(task: Task) -> list[int]:
 def _num_held(task_id: OuterRef) -> Coalesce:
     held = Assignment.objects.filter(task=task_id, slot__isnull=False).order_by().values("task")
     return Coalesce(Subquery(held.annotate(num=Count("pk")).values("num")), 0)
-
-
-def _with_task(access: Access) -> QuerySet[Assignment]:
-    return Assignment.objects.filter(labeler=access.user, task__project=access.project).select_related(
-        "task__prompt", "task__protocol"
-    )
 
 
 def _expiry(task: Task, now: datetime) -> datetime:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
 from annotate import protocols
 from annotate.models import Protocol, Task, TaskCompletion
@@ -83,8 +83,11 @@ def progress(*, project: Project, batch: str) -> Progress:
 
 def close(*, project: Project, batch: str) -> int:
     """No longer wanted: open tasks of the batch are handed out no more; an answer still under way becomes surplus."""
-    tasks = Task.objects.filter(project=project, batch=batch, state=Task.State.OPEN)
-    return tasks.update(state=Task.State.CLOSED)
+    return close_tasks(tasks=Task.objects.filter(project=project, batch=batch))
+
+
+def close_tasks(*, tasks: QuerySet[Task]) -> int:
+    return tasks.filter(state=Task.State.OPEN).update(state=Task.State.CLOSED)
 
 
 def _open(like: Task, wanted: Iterable[Wanted]) -> int:

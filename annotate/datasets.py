@@ -69,10 +69,6 @@ def ranking_rows(*, project: Project, iteration: int, old_weight: float) -> Iter
             }
 
 
-def num_demonstrations(*, project: Project, split: str) -> int:
-    return Demonstration.objects.filter(project=project, counts=True, prompt__split=split).count()
-
-
 def _demonstrations(project: Project) -> Any:
     return Demonstration.objects.filter(project=project, counts=True).annotate(
         task_id=F("submission__assignment__task"),

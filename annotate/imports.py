@@ -36,14 +36,19 @@ class NewDemonstration:
 
 
 @dataclass(frozen=True)
+class DemonstrationFile:
+    demonstrations: tuple[NewDemonstration, ...]
+    bad_rows: tuple[BadRow, ...]
+
+
+@dataclass(frozen=True)
 class Imported:
     num_added: int
     num_duplicates: int
-    bad_rows: tuple[BadRow, ...] = ()
 
 
-def import_file(*, project: Project, name: str, content: bytes) -> Imported:
-    """Read a JSONL file and store its good rows. Raises BadDemonstrationFile when there is none."""
+def parse(*, name: str, content: bytes) -> DemonstrationFile:
+    """Read a JSONL file. Raises BadDemonstrationFile when there is no good row in it."""
     if len(content) > MAX_BYTES:
         raise BadDemonstrationFile(f"{name}: expected at most 20 MB, found {len(content) / 1024**2:.1f} MB")
     try:
@@ -60,8 +65,7 @@ def import_file(*, project: Project, name: str, content: bytes) -> Imported:
     if not good:
         found = f"{len(bad)} bad rows (line {bad[0].line}: {bad[0].message})" if bad else "no rows"
         raise BadDemonstrationFile(f"{name}: expected {EXPECTED}; found {found}")
-    added = add(project=project, demonstrations=good)
-    return Imported(added.num_added, added.num_duplicates, tuple(bad))
+    return DemonstrationFile(tuple(good), tuple(bad))
 
 
 def new_demonstration(*, prompt: object, completion: object) -> NewDemonstration:

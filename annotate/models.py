@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from rlhf.models import MAX_TEXT, Completion, Evaluation, Project, Prompt
+from rlhf.models import MAX_TEXT, Completion, Evaluation, Membership, Project, Prompt
 
 
 class Protocol(models.Model):
@@ -186,3 +186,10 @@ class Ranking(models.Model):
     class Meta:
         ordering = ("id",)
         indexes = (models.Index(fields=("project", "counts", "id")),)
+
+
+class Labeler(Membership):
+    """A member as the administration lists them: by what they labeled."""
+
+    class Meta:
+        proxy = True

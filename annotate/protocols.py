@@ -45,7 +45,7 @@ def revise(*, protocol: Protocol, **changes: Any) -> Protocol:
     unknown = sorted(set(changes) - CHANGEABLE)
     if unknown:
         raise BadProtocol(f"protocol: expected some of {sorted(CHANGEABLE)}, found {unknown}")
-    _check(protocol.kind, changes)
+    check(kind=protocol.kind, changes=changes)
     with transaction.atomic():
         current = Protocol.objects.select_for_update().get(pk=protocol.pk)
         changed = {name: value for name, value in changes.items() if getattr(current, name) != value}
@@ -55,7 +55,8 @@ def revise(*, protocol: Protocol, **changes: Any) -> Protocol:
     return protocol
 
 
-def _check(kind: str, changes: dict[str, Any]) -> None:
+def check(*, kind: str, changes: dict[str, Any]) -> None:
+    """Raises BadProtocol that names the field, what was found and what was expected."""
     bounds = {"num_completions": (2, 9), "overlap": (1, 20), "lease_minutes": (1, 1_440)}
     for name, (low, high) in bounds.items():
         value = changes.get(name, low)

@@ -13,24 +13,24 @@ from rlhf.models import MAX_TEXT, Completion
 from rlhf.render import render
 
 
-class MessageSerializer(serializers.Serializer):
+class MessageSerializer(serializers.Serializer[dict[str, Any]]):
     role = serializers.CharField()
     content = serializers.CharField()
     html = serializers.CharField()
 
 
-class ShownCompletionSerializer(serializers.Serializer):
+class ShownCompletionSerializer(serializers.Serializer[dict[str, Any]]):
     key = serializers.CharField(help_text="its place on screen; another person's `a` is another completion")
     html = serializers.CharField()
     text = serializers.CharField()
 
 
-class ProgressSerializer(serializers.Serializer):
+class ProgressSerializer(serializers.Serializer[dict[str, Any]]):
     done_today = serializers.IntegerField()
     open = serializers.IntegerField(help_text="open tasks of the project, counted up to 1,000")
 
 
-class TaskSerializer(serializers.Serializer):
+class TaskSerializer(serializers.Serializer[dict[str, Any]]):
     assignment = serializers.IntegerField()
     task = serializers.IntegerField()
     slot = serializers.IntegerField()
@@ -44,12 +44,12 @@ class TaskSerializer(serializers.Serializer):
     progress = ProgressSerializer()
 
 
-class NextSerializer(serializers.Serializer):
+class NextSerializer(serializers.Serializer[dict[str, Any]]):
     next = TaskSerializer(allow_null=True)
     progress = ProgressSerializer()
 
 
-class AnswerSerializer(serializers.Serializer):
+class AnswerSerializer(serializers.Serializer[dict[str, Any]]):
     submission_id = serializers.UUIDField(help_text="made by the client; a retry carries the same one")
     text = serializers.CharField(
         required=False, max_length=MAX_TEXT, trim_whitespace=False, help_text="the answer of a demonstrate task"
@@ -61,7 +61,7 @@ class AnswerSerializer(serializers.Serializer):
     active_s = serializers.FloatField(required=False, default=0.0, min_value=0, max_value=86_400)
 
 
-class StoredSerializer(serializers.Serializer):
+class StoredSerializer(serializers.Serializer[dict[str, Any]]):
     assignment = serializers.IntegerField()
     submission_id = serializers.UUIDField()
     state = serializers.ChoiceField(choices=["submitted", "surplus"])
@@ -74,18 +74,18 @@ class SubmittedSerializer(NextSerializer):
     stored = StoredSerializer()
 
 
-class DraftSerializer(serializers.Serializer):
+class DraftSerializer(serializers.Serializer[dict[str, Any]]):
     draft = serializers.DictField(help_text="any JSON object of at most 200,000 bytes; it comes back with the task")
 
 
-class DraftSavedSerializer(serializers.Serializer):
+class DraftSavedSerializer(serializers.Serializer[dict[str, Any]]):
     assignment = serializers.IntegerField()
     state = serializers.ChoiceField(choices=["leased", "expired"])
     draft_saved_at = serializers.DateTimeField()
     lease_expires_at = serializers.DateTimeField()
 
 
-class SkipSerializer(serializers.Serializer):
+class SkipSerializer(serializers.Serializer[dict[str, Any]]):
     reason = serializers.CharField(max_length=500)
 
 

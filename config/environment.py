@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import os
 import secrets
@@ -12,6 +13,8 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+MAX_SOCKET_PATH = 100  # bytes; Linux allows 107
 
 KNOWN = {
     "HONE_VAR": "folder for everything that Hone writes (default: var/ beside manage.py)",
@@ -83,6 +86,19 @@ def secret_key(path: Path) -> str:
             os.link(draft, path)
         os.unlink(draft)
     return path.read_text()
+
+
+def socket_folder(var: Path) -> Path:
+    """Where unix sockets lie: under `var`, or in a private short folder where that path passes the kernel's limit."""
+    folder = var / "run"
+    if len(str(folder / "supervisor.sock.12345")) <= MAX_SOCKET_PATH:
+        return folder
+    name = hashlib.sha256(str(var).encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"hone-{os.getuid()}-{name}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid() or folder.is_symlink():
+        raise ImproperlyConfigured(f"{folder}: expected a folder of ours, found somebody else's")
+    return folder
 
 
 def database(url: str, sqlite_path: Path) -> dict[str, Any]:

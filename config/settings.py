@@ -8,7 +8,7 @@ from pathlib import Path
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.urls import reverse_lazy
 
-from config.environment import database, environment, secret_key
+from config.environment import database, environment, secret_key, socket_folder
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environment()
@@ -51,13 +51,16 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "config.policy.AdminPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "rlhf.errors.RefusalPages",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -131,7 +134,7 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
-# The admin's pages (django-unfold) use Alpine, which needs eval; config/urls.py puts this policy on /admin/ alone.
+# The admin's pages (django-unfold) use Alpine, which needs eval; config/policy.py puts this policy on /admin/ alone.
 ADMIN_CONTENT_SECURITY_POLICY = {
     "default-src": [SELF],
     "script-src": [SELF, UNSAFE_EVAL, UNSAFE_INLINE],
@@ -166,10 +169,25 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
 
-REDIS_URL = env.text("REDIS_URL", f"unix://{VAR / 'valkey.sock'}")
+SOCKETS = socket_folder(VAR)
+OWN_REDIS_URL = f"unix://{SOCKETS / 'valkey.sock'}"  # of the Valkey that Hone starts for itself
+REDIS_URL = env.text("REDIS_URL") or OWN_REDIS_URL
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+RUN_STALE_S = 15.0  # without a heartbeat a run is taken from its worker
 
-UNFOLD = {"SITE_TITLE": "Hone", "SITE_HEADER": "Hone", "SITE_SYMBOL": "tune", "SHOW_VIEW_ON_SITE": False}
+BLUE = {  # the accent of static/app.css, in the admin's scale
+    "50": "oklch(97% .014 254.6)", "100": "oklch(93.2% .032 255.6)", "200": "oklch(88.2% .059 254.1)",
+    "300": "oklch(80.9% .105 251.8)", "400": "oklch(70.7% .165 254.6)", "500": "oklch(62.3% .214 259.8)",
+    "600": "oklch(54.6% .215 261)", "700": "oklch(48.8% .2 262)", "800": "oklch(42.4% .17 263)",
+    "900": "oklch(37.9% .146 265.5)", "950": "oklch(28.2% .091 267.9)",
+}  # fmt: skip
+UNFOLD = {
+    "SITE_TITLE": "Hone",
+    "SITE_HEADER": "Hone",
+    "SITE_SYMBOL": "tune",
+    "SHOW_VIEW_ON_SITE": False,
+    "COLORS": {"primary": BLUE},
+}
 
 LOGGING = {
     "version": 1,
@@ -177,4 +195,5 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {"httpx": {"level": "WARNING"}},  # it logs every request
 }

@@ -5,21 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.http import HttpRequest
-from django.urls import get_script_prefix
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
-from rlhf.access import EVERYONE, LABELERS, MANAGERS, READERS
+from rlhf.access import LABELERS, MANAGERS, READERS
 from rlhf.models import Membership, Role
 
-# Heading, path under /p/<project>/, who may open it, and further paths that belong to the section.
+# Heading, the page that it leads to, who may open it, and further pages that belong to the section.
 SECTIONS: tuple[tuple[str, str, frozenset[Role], tuple[str, ...]], ...] = (
-    ("Dashboard", "", READERS, ("evaluations/",)),
-    ("Label", "label/", LABELERS, ()),
-    ("Prompts", "prompts/", MANAGERS, ()),
-    ("Runs", "runs/", READERS, ()),
-    ("Versions", "versions/", READERS, ()),
-    ("Datasets", "datasets/", READERS, ()),
-    ("Try it", "try/", EVERYONE - {Role.LABELER}, ()),
+    ("Dashboard", "project", READERS, ("evaluation", "pair")),
+    ("Label", "label", LABELERS, ()),
+    ("Prompts", "prompts", READERS, ()),
+    ("Runs", "runs", READERS, ("run",)),
+    ("Versions", "versions", READERS, ("version",)),
+    ("Datasets", "datasets", READERS, ("create-token",)),
+    ("Try it", "try", READERS, ("try-answer",)),
+    ("People", "people", MANAGERS, ()),
 )
 
 
@@ -47,22 +48,16 @@ def _navigation(request: HttpRequest) -> Navigation:
     if user is None or not user.is_authenticated:
         return Navigation([], None, [])
     memberships = list(Membership.objects.filter(user_id=user.pk).select_related("project").order_by("project__name"))
-    slug = request.resolver_match.kwargs.get("project") if request.resolver_match else None
+    match = request.resolver_match
+    slug = match.kwargs.get("project") if match else None
     here = next((membership for membership in memberships if membership.project.slug == slug), None)
-    return Navigation(memberships, here, _links(here, request.path) if here else [])
+    return Navigation(memberships, here, _links(here, match.url_name or "") if here and match else [])
 
 
-def _links(here: Membership, path: str) -> list[Link]:
-    root = f"{get_script_prefix()}p/{here.project.slug}/"
-    role = Role(here.role)
+def _links(here: Membership, page: str) -> list[Link]:
+    role, slug = Role(here.role), here.project.slug
     return [
-        Link(label, root + section, _is_current(path, root, section, further))
-        for label, section, roles, further in SECTIONS
+        Link(label, reverse(name, kwargs={"project": slug}), page in (name, *further))
+        for label, name, roles, further in SECTIONS
         if role in roles
     ]
-
-
-def _is_current(path: str, root: str, section: str, further: tuple[str, ...]) -> bool:
-    if section == "" and path == root:
-        return True
-    return any(path.startswith(root + prefix) for prefix in (section, *further) if prefix)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rlhf.errors import Refusal
-from rlhf.prompts import BadPrompt, NewPrompt, new_prompt
+from rlhf.prompts import BadPrompt, NewPrompt, from_row
 
 MAX_BYTES = 20 * 1024 * 1024
 EXPECTED = "a file of prompts: JSONL or CSV with a prompt or messages for every row, and optionally a category"
@@ -42,7 +42,7 @@ def parse(*, name: str, content: bytes) -> PromptFile:
     prompts, bad_rows = [], []
     for line, value in rows:
         try:
-            prompts.append(_prompt(value))
+            prompts.append(_checked(value))
         except BadPrompt as error:
             bad_rows.append(BadRow(line, error.message))
     if not prompts:
@@ -116,13 +116,7 @@ def _csv_row(columns: list[str], row: list[str]) -> object:
     return values
 
 
-def _prompt(row: object) -> NewPrompt:
+def _checked(row: object) -> NewPrompt:
     if isinstance(row, BadPrompt):
         raise row
-    if not isinstance(row, dict):
-        raise BadPrompt(f"expected a JSON object, found {type(row).__name__}")
-    given = [key for key in ("prompt", "messages") if row.get(key) not in (None, "", [])]
-    if len(given) != 1:
-        found = "both" if given else f"neither among {', '.join(map(str, row)) or 'no keys'}"[:200]
-        raise BadPrompt(f"expected either prompt or messages, found {found}")
-    return new_prompt(value=row[given[0]], category=row.get("category") or "")
+    return from_row(row=row)

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 
 from rlhf.errors import Refusal
 from rlhf.models import MAX_TEXT, Project, Prompt, Split
 
 BATCH = 500  # rows per write transaction: SQLite has one writer, and labelers wait behind it
 MAX_MESSAGES = 100
+TRY = "try"  # source of prompts typed to try a version: answered, but not annotated and not learned from
 ROLES = ("system", "user", "assistant")
 Message = dict[str, str]
 
@@ -55,6 +57,17 @@ def new_prompt(*, value: object, category: object = "") -> NewPrompt:
     return NewPrompt(checked, category.strip())
 
 
+def from_row(*, row: object) -> NewPrompt:
+    """A checked prompt from an object with prompt or messages, and optionally a category. Raises BadPrompt."""
+    if not isinstance(row, dict):
+        raise BadPrompt(f"expected a JSON object, found {type(row).__name__}")
+    given = [key for key in ("prompt", "messages") if row.get(key) not in (None, "", [])]
+    if len(given) != 1:
+        found = "both" if given else f"neither among {', '.join(map(str, row)) or 'no keys'}"[:200]
+        raise BadPrompt(f"expected either prompt or messages, found {found}")
+    return new_prompt(value=row[given[0]], category=row.get("category") or "")
+
+
 def add(*, project: Project, prompts: Iterable[NewPrompt], source: str, author: User | None = None) -> Added:
     """Store prompts, one transaction per batch; those that the project has already are counted and left alone."""
     num_added = num_seen = 0
@@ -64,9 +77,16 @@ def add(*, project: Project, prompts: Iterable[NewPrompt], source: str, author: 
             there = set(project.prompts.filter(sha256__in=rows).values_list("sha256", flat=True))
             missing = [row for sha256, row in rows.items() if sha256 not in there]
             Prompt.objects.bulk_create(missing, ignore_conflicts=True)
-        num_added += len(missing)
+            # A prompt that was only tried so far is one of the project's own from now on.
+            num_kept = project.prompts.filter(sha256__in=there, source=TRY).update(source=source)
+        num_added += len(missing) + (num_kept if source != TRY else 0)
         num_seen += len(batch)
     return Added(num_added, num_seen - num_added)
+
+
+def annotated(*, project: Project) -> QuerySet[Prompt]:
+    """The prompts that the loop labels, learns from and compares on."""
+    return project.prompts.exclude(source=TRY)
 
 
 def sha256_of(*, messages: Iterable[Message]) -> str:

@@ -15,6 +15,7 @@ const KINDS = {
 };
 const LOOK_AGAIN_MS = 10_000;
 const PACE_OVER = 10; // answers
+const ROOMY_PX = 1024;
 
 class LabelingPage {
   constructor(root) {
@@ -80,17 +81,24 @@ class LabelingPage {
     part("workspace").replaceChildren(this.view.root);
     this.view.restore(this.draft.restored(task.draft));
     part("draft-state").textContent = "";
-    this.#paintGuidelines(task.guidelines_html);
+    this.#paintGuidelines(task);
     this.#paintState();
     this.clock.start();
     scrollTo(0, 0);
     this.view.start();
   }
 
-  #paintGuidelines(guidelines) {
+  // Open where there is room for it and nobody closed it; a person's own choice is remembered.
+  #paintGuidelines({ guidelines_html: guidelines, kind }) {
     part("guidelines-text").innerHTML = guidelines; // made harmless by the server (rlhf/render.py)
     part("guidelines-button").hidden = !guidelines;
-    if (!guidelines) part("guidelines").hidden = true;
+    const isOpen = this.shelf.get("choice", "guidelines")?.isOpen ?? (kind === "demonstrate" && innerWidth >= ROOMY_PX);
+    this.#openGuidelines(Boolean(guidelines) && isOpen);
+  }
+
+  #openGuidelines(isOpen) {
+    part("guidelines").hidden = !isOpen;
+    part("guidelines-button").setAttribute("aria-expanded", String(isOpen));
   }
 
   #paintPace({ done_today: done, open }) {
@@ -213,8 +221,9 @@ class LabelingPage {
 
   #toggleGuidelines() {
     if (part("guidelines-button").hidden) return;
-    const isOpen = part("guidelines").toggleAttribute("hidden");
-    part("guidelines-button").setAttribute("aria-expanded", String(!isOpen));
+    const isOpen = part("guidelines").hidden;
+    this.shelf.put("choice", "guidelines", { isOpen });
+    this.#openGuidelines(isOpen);
   }
 
   #askToSkip() {

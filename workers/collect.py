@@ -112,7 +112,7 @@ def _register(run: Run, output: str, path: str, weights_sha256: str, result: dic
 
 
 def _identity(run: Run) -> tuple[str, str, int | None]:
-    """Kind, name, number: candidates are v0, v1 ..., artifacts rm1, bon1 ...; runs outside the loop name their own."""
+    """Kind, name, number: the loop has candidates v0, v1 ... and artifacts rm1, bon1 ...; others bear their run."""
     if run.purpose != "loop":
         return run.kind, f"{run.kind}-{run.pk}", None
     if run.kind in (Run.Kind.SFT, Run.Kind.PPO):

@@ -24,6 +24,7 @@ from rlhf.learning.starter import Child, Starter, StarterDied
 from rlhf.models import Run
 from rlhf.runs import Beat, Claim, Progress
 from workers import collect, freeze, rundir
+from workers.heart import beating
 
 log = logging.getLogger(__name__)
 
@@ -140,15 +141,17 @@ class Watch:
             self._wait(BEAT_S, threading.Event())
         self.child.kill()
 
-    def beat(self) -> Beat:
-        progress = Progress(
+    def progress(self) -> Progress:
+        return Progress(
             step=self.last.get("step", 0),
             total_steps=self.last.get("total_steps", 0),
             phase=self.last.get("phase", ""),
             log=self.log_tail(),
         )
+
+    def beat(self) -> Beat:
         try:
-            return runs.heartbeat(claim=self.claim, now=timezone.now(), progress=progress)
+            return runs.heartbeat(claim=self.claim, now=timezone.now(), progress=self.progress())
         except OperationalError as error:
             # The child is well, the database is not: go on, the claim tells later whether the run is still ours.
             log.warning("run %s: heartbeat failed: %s", self.claim.run_id, error)
@@ -201,8 +204,9 @@ def _conclude(run: Run, claim: Claim, end: End, watch: Watch) -> None:
     elif end.reason == "cancel":
         runs.cancelled(claim=claim, now=now)
     elif end.code == 0:
-        watch.beat()
-        _collect(run, claim)
+        watch.beat()  # the last step counts at once
+        with beating(claim=claim, progress=watch.progress()):
+            _collect(run, claim)
     elif end.code == BAD_INPUT:
         runs.fail(claim=claim, now=now, error=_last_line(watch.log_tail()))
     else:
@@ -222,9 +226,8 @@ def _collect(run: Run, claim: Claim) -> None:
 
 def _freeze(run: Run, claim: Claim) -> None:
     try:
-        snapshot = freeze.freeze(
-            run=run, beat=lambda: runs.heartbeat(claim=claim, now=timezone.now(), progress=Progress(phase="freeze"))
-        )
+        with beating(claim=claim, progress=Progress(phase="freeze")):
+            snapshot = freeze.freeze(run=run)
     except freeze.NothingToFreeze as error:
         runs.fail(claim=claim, now=timezone.now(), error=str(error))
         return

@@ -7,7 +7,7 @@ Done in the worker itself, since it needs the database. `Run.selection` says wha
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from annotate import datasets
 from rlhf import evaluations, snapshots
 from rlhf.learning import tables
 from rlhf.models import DatasetSnapshot, Run
-from rlhf.runs import BATCH
 
 SCHEMAS = {
     "demonstrations": tables.DEMONSTRATIONS,
@@ -30,15 +29,12 @@ class NothingToFreeze(Exception):
     pass
 
 
-def freeze(*, run: Run, beat: Callable[[], object]) -> DatasetSnapshot:
-    """The snapshot of what the run selects; `beat` is called now and then.
-
-    Raises NothingToFreeze for an unknown dataset or one without rows.
-    """
+def freeze(*, run: Run) -> DatasetSnapshot:
+    """The snapshot of what the run selects. Raises NothingToFreeze for an unknown dataset or one without rows."""
     dataset = run.selection.get("dataset")
     if dataset not in SCHEMAS:
         raise NothingToFreeze(f"dataset: expected one of {', '.join(SCHEMAS)}, found {dataset!r}")
-    rows = list(_beating(_rows(run), beat))
+    rows = list(_rows(run))
     if not rows:
         raise NothingToFreeze(f"{dataset}: expected rows that count, found none")
     settings.VAR.mkdir(parents=True, exist_ok=True)
@@ -67,10 +63,3 @@ def _rows(run: Run) -> Iterator[dict[str, Any]]:
         )
     chosen = run.project.evaluations.filter(pk__in=run.selection["evaluations"])
     return evaluations.verdict_rows(project=run.project, evaluations=chosen)
-
-
-def _beating(rows: Iterator[dict[str, Any]], beat: Callable[[], object]) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(rows):
-        if number % BATCH == 0:
-            beat()
-        yield row

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+import transformers
 from torch import Tensor, nn
 
 from rlhf.learning import checkpoint
@@ -34,6 +35,8 @@ def set_up(engine: EngineConfig) -> torch.device:
     """Seed, threads and matmul precision of this process. Returns the device that `engine.device` means here."""
     if engine.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("engine.device: found cuda, expected a machine with a CUDA device, or auto")
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()  # standard error is for the one sentence that matters
     torch.manual_seed(engine.seed)
     torch.set_num_threads(engine.num_threads)
     torch.set_float32_matmul_precision(engine.matmul_precision)
@@ -182,7 +185,8 @@ class Run:
         """
         self._models, self._learners = dict(models), dict(learners)
         found = checkpoint.newest_valid(self.folder)
-        checkpoint.cut_metrics(self.folder, found.step if found else -1)
+        # Lines of step 0 stay: what was sampled before the first step isn't sampled again.
+        checkpoint.cut_metrics(self.folder, found.step if found else 0)
         if found is None:
             return {}
         saved = torch.load(found.path / "state.pt", map_location="cpu", weights_only=True)

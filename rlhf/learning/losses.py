@@ -18,7 +18,7 @@ class PolicyLoss:
     """Scalars of one micro-batch; each is its share of a mean over the tokens of the whole optimiser step."""
 
     loss: Tensor  # to be minimised
-    ratio: Tensor  # mean of pi / pi_old
+    ratio_minus_one: Tensor  # mean of pi / pi_old - 1: exactly 0, however it is split, before any update
     clip_fraction: Tensor  # share of tokens whose ratio lies outside 1 +- clip_range
     approximate_kl: Tensor  # nats per token, mean of (log ratio)^2 / 2
 
@@ -66,9 +66,9 @@ def policy_loss(
     losses = torch.maximum(-advantages * ratio, -advantages * ratio.clamp(1 - clip_range, 1 + clip_range))
     with torch.no_grad():
         clipped = ((ratio - 1).abs() > clip_range).sum() / num_tokens
-        mean_ratio = ratio.masked_fill(~completion_mask, 0.0).sum() / num_tokens
+        ratio_minus_one = (ratio - 1).sum() / num_tokens  # at padding the log ratio is 0
         approximate_kl = 0.5 * log_ratio.square().sum() / num_tokens
-    return PolicyLoss(losses.sum() / num_tokens, mean_ratio, clipped, approximate_kl)
+    return PolicyLoss(losses.sum() / num_tokens, ratio_minus_one, clipped, approximate_kl)
 
 
 def value_loss(

@@ -11,6 +11,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,12 +46,17 @@ def load_policy(name_or_path: str, device: torch.device) -> Policy:
         ModelError: nothing there that transformers can load, named in one sentence.
     """
     tokenizer = load_tokenizer(name_or_path)
+    attention = attention_for(name_or_path, device)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            name_or_path, dtype=torch.float32, attn_implementation=attention_for(name_or_path, device)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            name_or_path, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError) as error:
+        model, loading = loaded
+    except Exception as error:  # OSError, ValueError, SafetensorError, KeyError: a broken model breaks anywhere
         raise model_error(name_or_path, "a causal language model", error) from error
+    if loading["missing_keys"]:  # transformers would go on with random numbers in their place
+        missing = sorted(loading["missing_keys"])
+        raise ModelError(f"{name_or_path}: expected a causal language model, found no weights for {missing[:3]}")
     pad_id = ensure_pad_token(tokenizer, model)
     model.eval().to(device)
     return Policy(model=model, tokenizer=tokenizer, pad_id=pad_id, stop_ids=stop_ids(tokenizer, model))
@@ -62,7 +68,7 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerBase:
         raise ModelError(f"{name_or_path}: no such model directory")
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name_or_path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # the tokenizers library raises bare Exception for a broken file
         raise model_error(name_or_path, "a tokenizer", error) from error
     return tokenizer
 
@@ -71,7 +77,7 @@ def attention_for(name_or_path: str, device: torch.device) -> str:
     """`eager` on a CPU (faster than sdpa for short padded rows, by measurement) and for models that refuse sdpa."""
     try:
         config = AutoConfig.from_pretrained(name_or_path)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # as above
         raise model_error(name_or_path, "a model configuration", error) from error
     softcap = getattr(config, "attn_logit_softcapping", None)  # Gemma 2: sdpa would leave it out
     return "eager" if device.type == "cpu" or softcap is not None else "sdpa"
@@ -109,7 +115,8 @@ def predicting_logits(model: PreTrainedModel, batch: Batch) -> Tensor:
     layer is applied as the model applies it, and (B, T, V) never exists.
     """
     # No attention mask: padding is on the right, and a causal model's real positions can't see it.
-    return model(input_ids=batch.input_ids, use_cache=False, logits_to_keep=batch.predicts).logits
+    logits: Tensor = model(input_ids=batch.input_ids, use_cache=False, logits_to_keep=batch.predicts).logits
+    return logits
 
 
 def completion_log_probabilities(model: PreTrainedModel, batch: Batch, temperature: float = 1.0) -> Tensor:

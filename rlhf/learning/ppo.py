@@ -159,7 +159,7 @@ def _iterate(
     # 2. What every network says about them, in the micro-batches that the first pass of the update will take.
     first_epoch = iteration * config.num_epochs
     passes = [minibatches(num_rollouts, config.minibatch_size, seed, first_epoch + e) for e in range(config.num_epochs)]
-    partition = [part for rows in passes[0] for part in micro_batches(rows, config.micro_batch_size)]
+    partition = [part for rows in passes[0] for part in micro_batches(rollouts.batch, rows, config.micro_batch_size)]
     with loop.autocast(config.engine, rollouts.finished.device):
         measured = measure(
             rollouts,
@@ -230,33 +230,35 @@ def _update(
     """One optimiser step of policy and value model on one minibatch; losses are means over all of its tokens."""
     num_tokens = int(rollouts.batch.completion_mask[rows].sum())
     device = rollouts.finished.device
-    metrics: dict[str, float] = defaultdict(float)
+    metrics: dict[str, float] = defaultdict(float, ratio=1.0)
 
     def loss_of_policy(part: list[int]) -> Tensor:
         batch = take(rollouts.batch, part)
+        width = batch.completion_mask.shape[1]
         with loop.autocast(config.engine, device):
             log_probabilities = completion_log_probabilities(networks.policy.model, batch, config.temperature)
         found = policy_loss(
             log_probabilities,
-            targets.old_log_probabilities[part],
-            targets.advantages[part],
+            targets.old_log_probabilities[part, :width],
+            targets.advantages[part, :width],
             batch.completion_mask,
             config.clip_range,
             num_tokens,
         )
-        metrics["ratio"] += float(found.ratio)
+        metrics["ratio"] += float(found.ratio_minus_one)
         metrics["clip_fraction"] += float(found.clip_fraction)
         metrics["approximate_kl"] += float(found.approximate_kl)
         return found.loss
 
     def loss_of_value(part: list[int]) -> Tensor:
         batch = take(rollouts.batch, part)
+        width = batch.completion_mask.shape[1]
         with loop.autocast(config.engine, device):
             values = completion_values(networks.value, batch)
         found = value_loss(
             values,
-            targets.old_values[part],
-            targets.returns[part],
+            targets.old_values[part, :width],
+            targets.returns[part, :width],
             batch.completion_mask,
             config.value_clip_range,
             num_tokens,
@@ -268,7 +270,7 @@ def _update(
     def prompt_ids(part: list[int]) -> list[int]:
         return [rollouts.batch.row_ids[row] for row in part]
 
-    parts = list(micro_batches(rows, config.micro_batch_size))
+    parts = micro_batches(rollouts.batch, rows, config.micro_batch_size)
     metrics["policy_loss"] = loop.accumulate(parts, loss_of_policy, 1.0, prompt_ids)
     loop.accumulate(parts, loss_of_value, 1.0, prompt_ids)
     metrics["gradient_norm"] = policy.apply()

@@ -8,7 +8,6 @@ standard deviation 1. Held-out rankings are never trained on and never normalise
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from rlhf.learning.policy import require_room
 from rlhf.learning.records import Comparisons, comparisons
 from rlhf.learning.report import ScoredRanking, accuracy
 from rlhf.learning.reward_model import RewardModel
+from rlhf.learning.sft import epoch_batches, num_steps
 from rlhf.learning.text import Batch, Encoded, encode, right_pad
 
 
@@ -64,17 +64,17 @@ def run(folder: Path, config: RewardConfig) -> None:
     if not training:
         raise NoComparisons(f"{folder / 'data' / 'rankings.parquet'}: found no training ranking with a preference")
     # 2. Optimiser, and where an earlier attempt stopped.
-    steps_per_epoch = math.ceil(len(training) / config.batch_size)
+    steps_per_epoch = num_steps(len(training), config.batch_size, 1)
     learner = loop.Learner(model.network, config.optimizer, config.num_epochs * steps_per_epoch)
     work = loop.Run(folder, "reward", config.engine, learner.total_steps)
     work.resume({"reward_model": model.network}, {"reward_model": learner})
-    # 3. Steps.
-    while work.step < work.total_steps:
-        epoch, position = divmod(work.step, steps_per_epoch)
-        order = loop.epoch_order(len(training), config.engine.seed, epoch)
-        rows = order[position * config.batch_size : (position + 1) * config.batch_size]
-        metrics = _train_step(model, learner, [training[row] for row in rows], config)
-        work.end_step("train", metrics, {})
+    # 3. Steps, on rankings of like length, so that little is padded.
+    lengths = [max(sequence.length for sequence in ranking.sequences) for ranking in training]
+    for epoch in range(work.step // steps_per_epoch, config.num_epochs):
+        batches = epoch_batches(lengths, config.batch_size, config.engine.seed, epoch)
+        for rows in batches[work.step - epoch * steps_per_epoch :]:
+            metrics = _train_step(model, learner, [training[row] for row in rows], config)
+            work.end_step("train", metrics, {})
     # 4. Normalise on the training completions, and see how it does on the others.
     model = reward_model.normalise(model, _scores(model, training, config))
     scores = [model.gain * score + model.bias for score in _scores(model, held_out, config)]

@@ -106,17 +106,23 @@ def score(
     """
     device = next(reward_model.network.parameters()).device
     scores = [0.0] * len(sequences)
-    order = sorted(range(len(sequences)), key=lambda index: (sequences[index].length, index))
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    done = 0
+    for rows in groups_by_length([sequence.length for sequence in sequences], batch_size):
         batch = right_pad([sequences[row] for row in rows], reward_model.pad_id, device)
         with torch.inference_mode():
             found = last_token_scores(reward_model, batch).tolist()
         for row, value in zip(rows, found, strict=True):
             scores[row] = value
+        done += len(rows)
         if on_batch is not None:
-            on_batch(start + len(rows), len(order))
+            on_batch(done, len(sequences))
     return scores
+
+
+def groups_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Indices of like lengths together, `size` at a time, shortest first; equal lengths keep their order."""
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def normalise(reward_model: RewardModel, raw_scores: Sequence[float]) -> RewardModel:

@@ -7,7 +7,7 @@ the KL to the policy itself exactly 0. What the sampler saw (cached decoding) fe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -17,9 +17,16 @@ from transformers import PreTrainedModel
 
 from rlhf.learning import loop
 from rlhf.learning.policy import Policy, completion_log_probabilities, completion_log_probabilities_and_entropy
-from rlhf.learning.reward_model import RewardModel, completion_values, last_token_scores
+from rlhf.learning.reward_model import (
+    RewardModel,
+    completion_values,
+    groups_by_length,
+    last_token_scores,
+)
 from rlhf.learning.sampling import Prompt, Sample, mix, sample
 from rlhf.learning.text import Batch, Encoded, right_pad
+
+NUM_LENGTH_GROUPS = 2  # forwards of a micro-batch, short rows apart from long ones; more cost more than they save
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Rollouts:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the frozen networks and the policy before its update say about the rollouts."""
+    """What the frozen networks and the policy before its update say about the rollouts; 0 at padding."""
 
     log_probabilities: Tensor  # (B, C), of the policy that wrote them, by the trainer's forward
     entropies: Tensor  # (B, C)
@@ -85,17 +92,19 @@ def roll_out(
 
 
 def take(batch: Batch, rows: Sequence[int]) -> Batch:
-    """Some rows of a batch at its full width."""
+    """Some rows of a batch, without the columns that are padding in all of them."""
+    chosen = list(rows)
+    width, completion_width = int(batch.lengths[chosen].max()), int(batch.completion_mask[chosen].sum(1).max())
     return replace(
         batch,
-        row_ids=[batch.row_ids[row] for row in rows],
-        input_ids=batch.input_ids[rows],
-        prompt_lengths=batch.prompt_lengths[rows],
-        lengths=batch.lengths[rows],
-        token_mask=batch.token_mask[rows],
-        predicts=batch.predicts[rows],
-        completion_ids=batch.completion_ids[rows],
-        completion_mask=batch.completion_mask[rows],
+        row_ids=[batch.row_ids[row] for row in chosen],
+        input_ids=batch.input_ids[chosen, :width],
+        prompt_lengths=batch.prompt_lengths[chosen],
+        lengths=batch.lengths[chosen],
+        token_mask=batch.token_mask[chosen, :width],
+        predicts=batch.predicts[chosen, :width],
+        completion_ids=batch.completion_ids[chosen, :completion_width],
+        completion_mask=batch.completion_mask[chosen, :completion_width],
     )
 
 
@@ -105,15 +114,17 @@ def minibatches(num_rollouts: int, size: int, seed: int, epoch: int) -> list[lis
     return [order[start : start + size] for start in range(0, num_rollouts, size)]
 
 
-def micro_batches(rows: Sequence[int], size: int) -> Iterator[list[int]]:
-    """The rows of each forward of one optimiser step."""
-    return (list(rows[start : start + size]) for start in range(0, len(rows), size))
+def micro_batches(batch: Batch, rows: Sequence[int], size: int) -> list[list[int]]:
+    """The rows of each forward of one optimiser step: at most `size`, rows of like length together to pad little."""
+    group = min(size, max(8, -(-size // NUM_LENGTH_GROUPS)))
+    lengths = batch.lengths[list(rows)].tolist()
+    return [[rows[index] for index in indices] for indices in groups_by_length(lengths, group)]
 
 
 @torch.no_grad()
 def measure(
     rollouts: Rollouts,
-    partition: Sequence[Sequence[int]],
+    partition: Sequence[list[int]],
     policy: PreTrainedModel,
     reference: PreTrainedModel,
     sft: PreTrainedModel,
@@ -125,14 +136,19 @@ def measure(
 
     A network that is given twice (the reference is often the SFT policy) is asked once.
     """
-    parts: list[tuple[Tensor, ...]] = []
+    shape, device = rollouts.batch.completion_mask.shape, rollouts.finished.device
+    per_token = (torch.zeros(shape, device=device) for _ in range(5))
+    found = Measured(*per_token, torch.zeros(shape[0], device=device))
     for rows in partition:
         batch = take(rollouts.batch, rows)
         log_probabilities, entropies = completion_log_probabilities_and_entropy(policy, batch, temperature)
         of_reference = completion_log_probabilities(reference, batch, temperature)
         of_sft = of_reference if sft is reference else completion_log_probabilities(sft, batch, temperature)
-        scores = reward.normalised(last_token_scores(reward, batch))
-        parts.append((log_probabilities, entropies, of_reference, of_sft, completion_values(value, batch), scores))
-    order = torch.tensor([row for rows in partition for row in rows], device=rollouts.finished.device)
-    back = torch.argsort(order)
-    return Measured(*(torch.cat(columns)[back] for columns in zip(*parts, strict=True)))
+        width = batch.completion_mask.shape[1]
+        found.log_probabilities[rows, :width] = log_probabilities
+        found.entropies[rows, :width] = entropies
+        found.reference_log_probabilities[rows, :width] = of_reference
+        found.sft_log_probabilities[rows, :width] = of_sft
+        found.values[rows, :width] = completion_values(value, batch)
+        found.scores[rows] = reward.normalised(last_token_scores(reward, batch))
+    return found

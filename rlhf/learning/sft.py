@@ -118,9 +118,7 @@ def run(folder: Path, config: SFTConfig) -> None:
     rows = tables.read_table(folder / "data/demonstrations.parquet", tables.DEMONSTRATIONS)
     policy = load_policy(config.model, device)
     require_room(policy.model, config.text)
-    encoded = [
-        encode(policy.tokenizer, r["demonstration_id"], r["prompt"], r["completion"], config.text) for r in rows
-    ]
+    encoded = [encode(policy.tokenizer, r["demonstration_id"], r["prompt"], r["completion"], config.text) for r in rows]
     if config.loss_on == "all":
         encoded = [over_all_tokens(e) for e in encoded]
     train = [e for e, r in zip(encoded, rows, strict=True) if r["split"] == "train" and e.completion_ids]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.learning.configs import InputError, TextConfig
@@ -217,13 +217,12 @@ def ensure_pad_token(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel)
         known = [name for name in _PAD_NAMES if name in vocabulary and vocabulary[name] not in ends]
         tokenizer.add_special_tokens({"pad_token": known[0] if known else _PAD_NAMES[0]})
     pad_id = int(tokenizer.pad_token_id)
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[index]
     if pad_id >= rows:
         model.resize_token_embeddings(pad_id + 1, mean_resizing=False)
-        with torch.no_grad():
-            for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
-                if layer is not None:
-                    layer.weight[rows:] = layer.weight[:rows].mean(0)
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            if isinstance(layer, nn.Embedding | nn.Linear):
+                layer.weight.data[rows:] = layer.weight.data[:rows].mean(0)
     model.config.pad_token_id = pad_id
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.pad_token_id = pad_id

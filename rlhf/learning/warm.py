@@ -18,15 +18,24 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import jinja2.ext  # noqa: F401  (chat templates)
-import torch._dynamo  # noqa: F401  (the first AdamW would import it: over a second)
-import transformers.generation.utils
-import transformers.models.gpt2.modeling_gpt2
-import transformers.models.llama.modeling_llama
-import transformers.models.qwen2.modeling_qwen2  # noqa: F401
+import jinja2.ext
+import pyarrow.compute
+import torch._dynamo
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+from transformers.models.gpt2 import modeling_gpt2
+from transformers.models.llama import modeling_llama
+from transformers.models.qwen2 import modeling_qwen2
 
-from rlhf.learning import lifeline, sampling, sft  # noqa: F401
+from rlhf.learning import best_of_n, estimate, judge, lifeline, ppo, reward, sampling, sft
 from rlhf.learning.__main__ import main as run_stage
+
+# What a run would import while somebody waits: stages, architectures, chat templates (jinja2), tables, and what the
+# first AdamW asks for (torch._dynamo, over a second).
+WARMED = (
+    *(best_of_n, estimate, judge, ppo, reward, sampling, sft),
+    *(modeling_gpt2, modeling_llama, modeling_qwen2),
+    *(jinja2.ext, pyarrow.compute, torch._dynamo),
+)
 
 _CHECK_S = 1.0  # how often to see whether the parent still lives, should both other ways have failed
 
@@ -48,11 +57,11 @@ class Server:
     def serve(self) -> None:
         """Answer requests until the client is gone."""
         while os.getppid() == self.parent_pid:
-            ready, _, _ = select.select([self.connection, self.wake_reader], [], [], _CHECK_S)
+            ready, _, _ = select.select([self.connection.fileno(), self.wake_reader], [], [], _CHECK_S)
             if self.wake_reader in ready:
                 os.read(self.wake_reader, 4096)
             self.reap()
-            if self.connection in ready:
+            if self.connection.fileno() in ready:
                 received = self.connection.recv(65536)
                 if not received:
                     return
@@ -120,6 +129,8 @@ def main(arguments: list[str]) -> None:
     """Serve the client with pid `arguments[1]` on descriptor `arguments[0]`, and end with it."""
     parent_pid = int(arguments[1])
     lifeline.die_with(parent_pid)
+    pyarrow.Table.from_pylist([{"a": 1}])  # looks for pandas, and imports it where there is one
+    get_checkpoint_conversion_mapping("llama")  # compiles 900 regular expressions, once for all architectures
     gc.collect()
     gc.freeze()  # collections in children leave the imported pages shared
     with socket.socket(fileno=int(arguments[0])) as connection:

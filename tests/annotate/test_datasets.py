@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from annotate import assignment as assignments
 from annotate import datasets, imports, submissions
 from annotate.models import Assignment, Ranking, Task
@@ -88,8 +90,6 @@ def test_demonstration_rows_hold_written_and_imported_answers(project: Project, 
         "labeler": ada.pseudonym,
         "split": task.prompt.split,
     }
-    splits = [row["split"] for row in (imported, written)]
-    assert datasets.num_demonstrations(project=project, split="train") == splits.count("train")
 
 
 def test_an_import_lands_its_good_rows_names_the_bad_ones_and_repeats_harmlessly(project: Project) -> None:
@@ -99,9 +99,16 @@ not json
 {"prompt": "Greet"}
 {"messages": [{"role": "user", "content": "Bye?"}, {"role": "assistant", "content": "Bye"}]}
 """
-    first = imports.import_file(project=project, name="d.jsonl", content=content)
-    again = imports.import_file(project=project, name="d.jsonl", content=content)
+    parsed = imports.parse(name="d.jsonl", content=content)
+    first, again = (imports.add(project=project, demonstrations=parsed.demonstrations) for _ in range(2))
 
-    assert (first.num_added, first.num_duplicates, [bad.line for bad in first.bad_rows]) == (2, 0, [2, 4])
-    assert "JSON" in first.bad_rows[0].message and "completion" in first.bad_rows[1].message
-    assert (again.num_added, again.num_duplicates) == (0, 2)
+    assert [bad.line for bad in parsed.bad_rows] == [2, 4]
+    assert "JSON" in parsed.bad_rows[0].message and "completion" in parsed.bad_rows[1].message
+    assert (first, again) == (imports.Imported(2, 0), imports.Imported(0, 2))
+    assert project.prompts.count() == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"nonsense", b"\xff\xfe", b'{"prompt": "Greet"}'])
+def test_a_file_without_a_good_row_is_refused(content: bytes) -> None:
+    with pytest.raises(imports.BadDemonstrationFile, match="d.jsonl: expected"):
+        imports.parse(name="d.jsonl", content=content)

@@ -59,7 +59,7 @@ def test_another_process_with_another_hash_seed_writes_the_same_world() -> None:
 def test_most_demonstrations_say_the_slot_words_and_some_do_not() -> None:
     requests = [grammar.request(seed=0, index=index) for index in range(600)]
     relevance = [gold.parts(r.text, grammar.demonstration(r, key=(0,))).relevance for r in requests]
-    assert 0.6 < mean(value >= 2.99 for value in relevance) < 0.9
+    assert 0.6 < mean(value >= 1.99 for value in relevance) < 0.9
 
 
 def test_a_demonstration_answers_a_question_with_the_known_fact() -> None:
@@ -73,7 +73,7 @@ def test_the_corpus_holds_every_quality() -> None:
     examples = [grammar.corpus_example(seed=0, index=index) for index in range(2_000)]
     scores = [gold.score(request.text, text) for request, text in examples]
     lengths = [len(text.split()) for _, text in examples]
-    assert min(scores) < -1 and max(scores) > 5
+    assert min(scores) < -1 and max(scores) > 4.5
     assert min(lengths) <= 5 and max(lengths) > 40
     assert 10 < mean(lengths) < 30
 

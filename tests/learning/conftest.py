@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from rlhf.learning.starter import Starter
 from rlhf.learning.tables import DEMONSTRATIONS, PROMPTS, write_table
 
 WORDS = ["river", "stone", "bread", "lantern", "garden", "winter", "letter", "music", "harbour", "clock", "tea", "map"]
@@ -165,3 +167,17 @@ def prompts(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Starter]:
+    """One warm process for all tests that start runs."""
+    with Starter() as starter:
+        yield starter
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)

@@ -87,7 +87,7 @@ def _tokens(padding: int = 0) -> dict[str, torch.Tensor]:
 def test_before_any_update_the_ratio_is_exactly_one() -> None:
     t = _tokens()
     loss = policy_loss(t["old"], t["old"], t["advantages"], t["mask"], 0.2, 4)
-    assert (loss.ratio.item(), loss.clip_fraction.item(), loss.approximate_kl.item()) == (1.0, 0.0, 0.0)
+    assert (loss.ratio_minus_one.item(), loss.clip_fraction.item(), loss.approximate_kl.item()) == (0.0, 0.0, 0.0)
     assert loss.loss.item() == pytest.approx(-t["advantages"][t["mask"]].mean().item())
 
 
@@ -98,7 +98,7 @@ def test_the_policy_loss_by_hand() -> None:
     loss = policy_loss(log_probabilities, torch.zeros(1, 4), advantages, torch.ones(1, 4, dtype=torch.bool), 0.2, 4)
     assert loss.loss.item() == pytest.approx((-1.2 + 1.5 - 0.5 + 0.8) / 4)
     assert loss.clip_fraction.item() == 1.0
-    assert loss.ratio.item() == pytest.approx(1.0)
+    assert loss.ratio_minus_one.item() == pytest.approx(0.0)
     assert loss.approximate_kl.item() == pytest.approx((math.log(1.5) ** 2 + math.log(0.5) ** 2) / 4)
 
 
@@ -132,7 +132,7 @@ def test_appended_padding_changes_no_number_and_has_no_gradient(padding: int) ->
         assert not t["new"].grad[~t["mask"]].any() and not t["values"].grad[~t["mask"]].any()
         numbers = [
             policy.loss,
-            policy.ratio,
+            policy.ratio_minus_one,
             policy.clip_fraction,
             policy.approximate_kl,
             value.loss,
@@ -147,4 +147,4 @@ def test_a_minibatch_in_two_parts_sums_to_the_whole() -> None:
     whole = policy_loss(t["new"], t["old"], t["advantages"], t["mask"], 0.2, 4)
     parts = [policy_loss(*(t[k][r] for k in ("new", "old", "advantages", "mask")), 0.2, 4) for r in ([0], [1])]
     assert sum(p.loss.item() for p in parts) == pytest.approx(whole.loss.item(), rel=1e-6)
-    assert sum(p.ratio.item() for p in parts) == pytest.approx(whole.ratio.item(), rel=1e-6)
+    assert sum(p.ratio_minus_one.item() for p in parts) == pytest.approx(whole.ratio_minus_one.item(), abs=1e-6)

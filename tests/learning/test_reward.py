@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import time
 from dataclasses import replace
@@ -12,7 +13,6 @@ import torch
 
 from rlhf.learning import reward, reward_model
 from rlhf.learning.configs import EngineConfig
-from rlhf.learning.loop import epoch_order
 from rlhf.learning.tables import RANKINGS, REWARD_ROWS, read_table, write_table
 from rlhf.learning.text import encode
 from tests.learning.rankings import (
@@ -36,7 +36,7 @@ def test_every_architecture_learns_from_rankings(any_model: tuple[Path, str], tm
     losses = [line["loss"] for line in metric_lines(folder)]
     found = result(folder)["metrics"]
     assert losses[-1] < 0.5 < losses[0]
-    assert found["accuracy"] > 0.7 and found["accuracy_low"] < found["accuracy"] < found["accuracy_high"]
+    assert found["accuracy"] > 0.7 and found["accuracy_low"] < found["accuracy"] <= found["accuracy_high"]
     # Held-out rankings 0 to 9, of which 0, 3, 6, 9 tie two of four: 4 * 5 + 6 * 6 comparisons.
     assert (found["num_rankings"], found["num_pairs"]) == (10, 56)
 
@@ -100,12 +100,12 @@ def test_rankings_of_ties_alone_are_refused_in_one_sentence(llama_path: Path, tm
 
 def test_killed_and_started_again_it_ends_with_the_same_bytes(llama_path: Path, tmp_path: Path) -> None:
     engine = EngineConfig(checkpoint_every=5)
-    config = reward_config(llama_path, "chat", num_epochs=40, engine=engine)
+    config = reward_config(llama_path, "chat", num_epochs=14, engine=engine)
     whole = rankings_folder(tmp_path / "whole")
     reward.run(whole, config)
     folder = rankings_folder(tmp_path / "killed")
     # Somewhere in the run, behind the second checkpoint; the place differs from run to run of this test.
-    kill_after = 12 + epoch_order(20, int(time.time()), 0)[0]
+    kill_after = random.randrange(12, 30)
     child = start("reward", folder, config)
     while not (folder / "metrics.jsonl").exists() or len(metric_lines(folder)) < kill_after:
         assert child.poll() is None, child.stderr and child.stderr.read()

@@ -65,7 +65,7 @@ def test_hostile_pieces_in_any_order_do_nothing(pieces):
 
 def test_markdown_code_and_latex_are_shown():
     html = render("**bold** $x^2$\n\n```python\ndef f(): pass\n```\n\n| a |\n|---|\n| 1 |")
-    for piece in ("<strong>bold</strong>", "<msup>", '<span class="k">def</span>', "<td>1</td>"):
+    for piece in ("<strong>bold</strong>", "<msup>", '<span class="hl-k">def</span>', "<td>1</td>"):
         assert piece in html
 
 
@@ -84,3 +84,16 @@ def test_repeated_pieces_take_under_two_seconds(piece):
     started = time.process_time()
     render(text)
     assert time.process_time() - started < 2
+
+
+def test_only_lexers_that_cannot_be_made_to_run_for_long_are_chosen_by_a_text() -> None:
+    slow = "```basemake\n" + "a" * 7_900 + "\n```"  # over three seconds in Pygments
+    started = time.perf_counter()
+    html = render(slow)
+    assert time.perf_counter() - started < 1
+    assert "aaaa" in html and "<span" not in html
+
+
+def test_links_lead_elsewhere_in_a_new_tab() -> None:
+    assert 'target="_blank"' in render("[out](https://example.org)")
+    assert "<a" not in render("[in](/admin/) [in](//example.org) [in](../logout)")

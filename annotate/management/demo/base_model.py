@@ -1,18 +1,22 @@
-"""A Llama that knows nothing yet, with its tokenizer: `python -m ...demo.base_model CORPUS SEED FOLDER`.
+"""The demo's base model from nothing: `python -m annotate.management.demo.base_model SEED FOLDER`.
 
 The only module of the demo world that imports torch; it runs as a child process, so that its callers need none.
-CORPUS is a text file that the byte-level BPE tokenizer is trained on, a JSON string per line.
+FOLDER is the run folder of an `sft` run, whose model does not exist yet: tokenizer and random weights are made from
+data/demonstrations.parquet where config.json expects them, then the project's own SFT code trains them.
 """
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from rlhf.learning import configs, lifeline, tables
+from rlhf.learning.__main__ import main as run_stage
 
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -30,8 +34,10 @@ CHAT_TEMPLATE = (
 def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     """A byte-level BPE of 768 tokens: any text can be written with it, the demo's words mostly with one token each."""
     tokenizer = Tokenizer(models.BPE())
+    # A word is the same token at the start of an answer and within a prompt: copying it is then one step to learn.
+    tokenizer.normalizer = normalizers.Prepend(" ")
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(content=" ", left=1, right=0)])
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY_SIZE,
         special_tokens=[PAD, END, *ROLES],
@@ -63,6 +69,7 @@ def make_model(*, seed: int, tokenizer: PreTrainedTokenizerFast) -> LlamaForCaus
             num_key_value_heads=1,
             intermediate_size=352,
             tie_word_embeddings=True,
+            initializer_range=0.05,  # at this width the usual 0.02 learns to copy words later
             max_position_embeddings=MAX_TOKENS,
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
@@ -71,12 +78,17 @@ def make_model(*, seed: int, tokenizer: PreTrainedTokenizerFast) -> LlamaForCaus
     )
 
 
-def main(corpus: Path, seed: int, folder: Path) -> None:
-    texts = [json.loads(line) for line in corpus.read_text(encoding="utf-8").splitlines()]
-    tokenizer = make_tokenizer(texts)
-    make_model(seed=seed, tokenizer=tokenizer).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+def main(*, seed: int, folder: Path) -> int:
+    """Make the model that config.json names and train it. Returns the exit code of the SFT run."""
+    config = configs.read("sft", folder / "config.json")
+    assert isinstance(config, configs.SFTConfig)
+    rows = tables.read_table(folder / "data" / "demonstrations.parquet", tables.DEMONSTRATIONS)
+    tokenizer = make_tokenizer([text for row in rows for text in (row["prompt"][-1]["content"], row["completion"])])
+    make_model(seed=seed, tokenizer=tokenizer).save_pretrained(config.model)
+    tokenizer.save_pretrained(config.model)
+    return run_stage(["sft", str(folder)])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    lifeline.die_with(os.getppid())
+    sys.exit(main(seed=int(sys.argv[1]), folder=Path(sys.argv[2])))

@@ -80,7 +80,7 @@ def parts(prompt: str, completion: str) -> Parts:
     said = set(words)
     return Parts(
         relevance=_relevance(prompt, said),
-        politeness=0.6 * min(2, len(said & lexicon.POLITE_WORDS)) - 0.9 * min(2, len(said & lexicon.RUDE_WORDS)),
+        politeness=0.8 * min(2, len(said & lexicon.POLITE_WORDS)) - 1.0 * min(2, len(said & lexicon.RUDE_WORDS)),
         detail=0.3 * min(6, len(said & _DETAIL_WORDS)),
         length=-0.12 * max(0, 10 - len(words)) - 0.12 * min(15, max(0, len(words) - 24)),
         ending=0.0 if completion.endswith((".", "!", "?")) else -0.8,
@@ -90,13 +90,13 @@ def parts(prompt: str, completion: str) -> Parts:
 
 
 def _relevance(prompt: str, said: set[str]) -> float:
-    """Up to 3 points for the share of wanted words, less half a point for each foreign slot word (at most three)."""
+    """Up to 2 points for the share of wanted words, less 0.3 for each foreign slot word (at most three)."""
     wanted, allowed, bonus = _wanted(prompt)
     foreign = sum(word in _SLOT_WORDS or word in _FACT_WORDS for word in said - wanted - allowed)
     share = len(wanted & said) / len(wanted) if wanted else 0.0
     if bonus == "list":
         share = 0.5 * share + 0.5 * min(3, len(said & set(lexicon.OBJECTS))) / 3
-    return 3 * share - 0.5 * min(3, foreign)
+    return 2 * share - 0.3 * min(3, foreign)
 
 
 @lru_cache(maxsize=65_536)

@@ -46,14 +46,14 @@ class Manner:
     polite_closing: float
     rude: float
     details: tuple[float, ...] = field(default=(1.0,))  # weights of 0, 1, 2, ... sentences of detail
-    repeated: float = 0.0  # one of the sentences again, up to three times
+    repeated: float = 0.0  # one of the sentences again, once or twice
     cut: float = 0.0  # stops in the middle
 
 
 # People who answer a survey: decent, mixed, with room above them.
-DEMONSTRATOR = Manner(0.08, 0.03, 0.35, 0.35, 0.06, (0.35, 0.4, 0.2, 0.05), 0.06, 0.03)
+DEMONSTRATOR = Manner(0.06, 0.02, 0.3, 0.3, 0.08, (0.4, 0.4, 0.15, 0.05), 0.06, 0.03)
 # The web: everything happens.
-CORPUS = Manner(0.12, 0.06, 0.3, 0.3, 0.2, (0.35, 0.35, 0.15, 0.1, 0.05), 0.12, 0.08)
+CORPUS = Manner(0.06, 0.04, 0.2, 0.2, 0.15, (0.6, 0.25, 0.1, 0.05), 0.1, 0.06)
 
 
 def _forms(kind: str) -> list[tuple[str, list[str], int]]:
@@ -115,7 +115,7 @@ def answer(request: Request, *, manner: Manner, draws: Draws) -> str:
         request = _other(draws)
     sentences = [_core(request, manner, draws), *_details(request.kind, manner, draws)]
     if draws.happens(manner.repeated):
-        sentences += [draws.pick(sentences)] * (1 + draws.below(3))
+        sentences += [draws.pick(sentences)] * (1 + draws.below(2))
     rude = draws.happens(manner.rude)
     if rude and draws.happens(0.5):
         sentences.insert(0, draws.pick(lexicon.RUDE_OPENINGS))

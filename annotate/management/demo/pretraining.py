@@ -1,6 +1,6 @@
 """The demo's base model: made once per recipe by the project's own SFT code, then found again by the recipe's hash.
 
-Needs no torch: the weights are made and trained by child processes. A half-made model is never found.
+Needs no torch: the weights are made and trained by a child process. A half-made model is never found.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def ensure(*, cache: Path, seed: int, on_progress: Callable[[int, int], None]) -
     `on_progress(step, total_steps)` is called as training goes on.
 
     Raises:
-        PretrainingFailed: a child process failed; the cache is as before.
+        PretrainingFailed: the child process failed; the cache is as before.
     """
     rows = corpus_rows(seed=seed)
     folder = cache / fingerprint(seed=seed, rows=rows)
@@ -45,9 +45,7 @@ def ensure(*, cache: Path, seed: int, on_progress: Callable[[int, int], None]) -
     work = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     _write_inputs(work, seed=seed, rows=rows)
-    make = [f"{__package__}.base_model", str(work / "corpus.jsonl"), str(seed), str(work / "base")]
-    for module in (make, ["rlhf.learning", "sft", str(work)]):
-        _wait(_start([sys.executable, "-m", *module], work), work, on_progress)
+    _wait(_start(work, seed=seed), work, on_progress)
     (work / "model").rename(folder)
     shutil.rmtree(work)
     return folder
@@ -85,16 +83,15 @@ def fingerprint(*, seed: int, rows: list[Row]) -> str:
 def _write_inputs(work: Path, *, seed: int, rows: list[Row]) -> None:
     (work / "data").mkdir(parents=True)
     tables.write_table(work / "data" / "demonstrations.parquet", tables.DEMONSTRATIONS, rows)
-    texts = [text for row in rows for text in (row["prompt"][0]["content"], row["completion"])]
-    (work / "corpus.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts), encoding="utf-8")
     config = recipe.pretraining(seed=seed) | {"model": str(work / "base")}
     (work / "config.json").write_text(json.dumps(config, indent=1))
 
 
-def _start(command: list[str], work: Path) -> subprocess.Popen[bytes]:
-    """Start a child with one thread; what it says goes to a file, since nobody reads a pipe while it works."""
+def _start(work: Path, *, seed: int) -> subprocess.Popen[bytes]:
+    """Start the child; what it says goes to a file, since nobody reads a pipe while it works."""
+    command = [sys.executable, "-m", f"{__package__}.base_model", str(seed), str(work)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-    with (work / "child.log").open("wb") as log:
+    with (work / "log.txt").open("wb") as log:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
 
@@ -108,7 +105,7 @@ def _wait(child: subprocess.Popen[bytes], work: Path, on_progress: Callable[[int
             child.terminate()
             child.wait()
     if child.returncode != 0:
-        said = (work / "child.log").read_text(errors="replace").strip().splitlines()[-5:]
+        said = (work / "log.txt").read_text(errors="replace").strip().splitlines()[-5:]
         raise PretrainingFailed(f"{child.args}: exit code {child.returncode}, expected 0: {' '.join(said)}")
 
 

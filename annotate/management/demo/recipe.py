@@ -10,7 +10,7 @@ from typing import Any
 SettingsOfStage = dict[str, Any]
 
 # Sizes, in prompts or rows.
-NUM_CORPUS = 14_000
+NUM_CORPUS = 12_000
 NUM_DEMONSTRATIONS = 1_500
 NUM_LABELED_DEMONSTRATIONS = 300  # of them come through the labeling API, the others by import
 NUM_RANKING_PROMPTS = 600
@@ -18,9 +18,10 @@ NUM_HELD_OUT_RANKING_PROMPTS = 100
 NUM_COMPLETIONS = 4
 NUM_BEST_OF_N_PROMPTS = 192
 NUM_PPO_PROMPTS = 1_024
+NUM_COMPARE_TASKS = 100
 OLD_RANKINGS_WEIGHT = 0.5
 
-TEXT = {"prompt_format": "chat", "max_prompt_tokens": 64, "max_completion_tokens": 64}
+TEXT = {"prompt_format": "chat", "max_prompt_tokens": 64, "max_completion_tokens": 48}
 
 
 def _engine(*, seed: int, checkpoint_every: int) -> SettingsOfStage:
@@ -28,15 +29,16 @@ def _engine(*, seed: int, checkpoint_every: int) -> SettingsOfStage:
 
 
 def pretraining(*, seed: int) -> SettingsOfStage:
-    """The base model's own schooling: every token of prompts and answers counts."""
+    """The base model's schooling. The answers alone count: prompts can't be foretold, and learning to copy from them
+    comes twice as fast without."""
     return {
         "engine": _engine(seed=seed, checkpoint_every=0) | {"log_every": 10},
         "text": TEXT,
-        "optimizer": {"learning_rate": 4e-3, "schedule": "cosine", "warmup_share": 0.03, "final_share": 0.02},
+        "optimizer": {"learning_rate": 4e-3, "schedule": "cosine", "final_share": 0.02, "eps": 1e-8},
         "num_epochs": 1,
         "batch_size": 16,
         "micro_batch_size": 16,
-        "loss_on": "all",
+        "loss_on": "completion",
     }
 
 
@@ -91,6 +93,21 @@ def loop(*, seed: int) -> dict[str, SettingsOfStage]:
             "kl_coefficient": 0.1,
             "value_coefficient": 1.0,
         },
+    }
+
+
+def loop_settings(*, seed: int, num_rounds: int) -> dict[str, Any]:
+    """What `Project.loop` holds, in the shape of rlhf/loop_settings.py."""
+    return {
+        "seed": seed,
+        "num_rounds": num_rounds,
+        "num_demonstrations": NUM_DEMONSTRATIONS,
+        "num_ranking_prompts": NUM_RANKING_PROMPTS,
+        "num_held_out_ranking_prompts": NUM_HELD_OUT_RANKING_PROMPTS,
+        "num_best_of_n_prompts": NUM_BEST_OF_N_PROMPTS,
+        "num_ppo_prompts": NUM_PPO_PROMPTS,
+        "old_rankings_weight": OLD_RANKINGS_WEIGHT,
+        **loop(seed=seed),
     }
 
 

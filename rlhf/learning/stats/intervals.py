@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import ndtri, stdtrit  # quantiles; scipy.stats takes ten times as long to import
 
 FEW_CLUSTERS = 30  # below it the t interval of a mean of near-binary numbers is too narrow
 FEW_EVENTS = 5.0  # effective wins or losses below which the normal approximation of a rate fails
@@ -60,7 +60,7 @@ def clustered_mean(values: ArrayLike, clusters: ArrayLike, confidence: float = 0
 
 def wilson(rate: float, size: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a rate seen on `size` (effective, maybe fractional) independent units."""
-    middle, half = _wilson_around_half(rate - 0.5, size, float(stats.norm.ppf((1 + confidence) / 2)))
+    middle, half = _wilson_around_half(rate - 0.5, size, float(ndtri((1 + confidence) / 2)))
     return 0.5 + middle - half, 0.5 + middle + half
 
 
@@ -80,9 +80,9 @@ def _interval(mean: float, standard_error: float, num_clusters: int, confidence:
     effective = min(num_clusters, variance / standard_error**2) if standard_error > noise else num_clusters
     extreme = effective * (0.5 - abs(mean)) < FEW_EVENTS
     if num_clusters < FEW_CLUSTERS or standard_error <= noise or extreme:
-        middle, half = _wilson_around_half(mean, max(effective, 1.0), float(stats.norm.ppf(share)))
+        middle, half = _wilson_around_half(mean, max(effective, 1.0), float(ndtri(share)))
     else:
-        middle, half = mean, float(stats.t.ppf(share, num_clusters - 1)) * standard_error
+        middle, half = mean, float(stdtrit(num_clusters - 1, share)) * standard_error
     return max(middle - half, -0.5), min(middle + half, 0.5)
 
 

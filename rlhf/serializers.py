@@ -1,0 +1,124 @@
+"""Rows as JSON. Keys are the columns' names; a related row appears by its id."""
+
+from __future__ import annotations
+
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from rlhf.models import DatasetSnapshot, Estimate, Evaluation, Judge, ModelVersion, Prompt, Run, Verdict
+
+
+class PromptSerializer(serializers.ModelSerializer[Prompt]):
+    class Meta:
+        model = Prompt
+        fields = ("id", "messages", "sha256", "split", "category", "source", "created_at")
+
+
+class NewPromptSerializer(serializers.Serializer[dict[str, object]]):
+    """For the OpenAPI page; rlhf/prompts.py checks the rows."""
+
+    prompt = serializers.CharField(required=False, help_text="one question; or messages instead")
+    messages = serializers.JSONField(required=False, help_text='list of {"role", "content"}, the last one the user\'s')
+    category = serializers.CharField(required=False, max_length=60)
+
+
+class BadRowSerializer(serializers.Serializer[dict[str, object]]):
+    row = serializers.IntegerField(help_text="place in the list, from 1")
+    message = serializers.CharField()
+
+
+class AddedSerializer(serializers.Serializer[dict[str, object]]):
+    num_added = serializers.IntegerField()
+    num_duplicates = serializers.IntegerField()
+    bad_rows = BadRowSerializer(many=True)
+
+
+class SnapshotSerializer(serializers.ModelSerializer[DatasetSnapshot]):
+    links = serializers.SerializerMethodField()
+
+    class Meta:
+        model = DatasetSnapshot
+        fields = (
+            "id", "configuration", "iteration", "parameters", "num_rows", "sha256", "size", "jsonl_sha256",
+            "created_at", "links",
+        )  # fmt: skip
+
+    @extend_schema_field({"type": "object", "additionalProperties": {"type": "string", "format": "uri"}})
+    def get_links(self, snapshot: DatasetSnapshot) -> dict[str, str]:
+        names = {"project": self.context["project"].slug, "pk": snapshot.pk}
+        build = self.context["request"].build_absolute_uri
+        return {kind: build(reverse(f"api-snapshot-{kind}", kwargs=names)) for kind in ("parquet", "jsonl")}
+
+
+RUN_FIELDS = (
+    "id", "kind", "resource", "purpose", "iteration", "plan_key", "state", "attempt", "max_attempts", "worker",
+    "heartbeat_at", "cancel_requested_at", "step", "total_steps", "phase", "policy", "reward_model", "sft", "snapshot",
+    "evaluation", "made_version", "made_snapshot", "error", "created_at", "started_at", "ended_at",
+)  # fmt: skip
+
+
+class RunSerializer(serializers.ModelSerializer[Run]):
+    class Meta:
+        model = Run
+        fields = RUN_FIELDS
+
+
+class RunDetailSerializer(serializers.ModelSerializer[Run]):
+    class Meta:
+        model = Run
+        fields = (*RUN_FIELDS, "configuration", "selection", "result", "log")
+
+
+class MetricsSerializer(serializers.Serializer[dict[str, object]]):
+    attempt = serializers.IntegerField()
+    points = serializers.ListField(child=serializers.DictField())
+
+
+class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
+    class Meta:
+        model = ModelVersion
+        fields = (
+            "id", "name", "kind", "number", "iteration", "parent", "source", "weights_sha256", "metrics", "is_current",
+            "created_at",
+        )  # fmt: skip
+
+
+class JudgeSerializer(serializers.ModelSerializer[Judge]):
+    class Meta:
+        model = Judge
+        fields = ("id", "kind", "name", "identity", "version")
+
+
+class EstimateSerializer(serializers.ModelSerializer[Estimate]):
+    judge = JudgeSerializer()
+
+    class Meta:
+        model = Estimate
+        fields = (
+            "judge", "split", "snapshot", "run", "num_prompts", "num_verdicts", "wins", "ties", "losses", "win_rate",
+            "standard_error", "low", "high",
+        )  # fmt: skip
+
+
+class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
+    """Needs `estimates` in the context: those of each evaluation, by its id."""
+
+    estimates = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Evaluation
+        fields = ("id", "candidate", "baseline", "iteration", "created_at", "estimates")
+
+    @extend_schema_field(EstimateSerializer(many=True))
+    def get_estimates(self, evaluation: Evaluation) -> object:
+        return EstimateSerializer(self.context["estimates"].get(evaluation.pk, []), many=True).data
+
+
+class VerdictSerializer(serializers.ModelSerializer[Verdict]):
+    class Meta:
+        model = Verdict
+        fields = (
+            "id", "evaluation", "prompt", "candidate_completion", "baseline_completion", "judge", "rater", "position",
+            "replicate", "score", "candidate_reward", "baseline_reward", "run", "created_at",
+        )  # fmt: skip

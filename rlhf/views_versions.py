@@ -1,0 +1,54 @@
+"""Versions: what there is, where each one comes from, and its weights."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+
+from rlhf import charts, downloads
+from rlhf.access import READERS, access
+from rlhf.evaluations import estimates_by_evaluation
+from rlhf.models import Evaluation, ModelVersion, Run
+
+
+def version_list(request: HttpRequest, project: str) -> HttpResponse:
+    here = access(request=request, project=project, roles=READERS)
+    versions = ModelVersion.objects.filter(project=here.project).select_related("parent", "promotion").order_by("-id")
+    return render(request, "rlhf/versions.html", {"here": here, "project": here.project, "versions": versions[:500]})
+
+
+def version_page(request: HttpRequest, project: str, pk: int) -> HttpResponse:
+    here = access(request=request, project=project, roles=READERS)
+    version = get_object_or_404(ModelVersion.objects.select_related("parent", "promotion"), project=here.project, pk=pk)
+    evaluations = list(
+        Evaluation.objects.filter(project=here.project, candidate=version).select_related("candidate", "baseline")
+    )
+    estimates = estimates_by_evaluation(evaluations=evaluations)
+    context = {
+        "here": here,
+        "project": here.project,
+        "version": version,
+        "lineage": _lineage(version),
+        "children": version.children.order_by("id"),
+        "made_by": Run.objects.filter(made_version=version).select_related("snapshot").order_by("id").first(),
+        "evaluations": [(row, charts.newest_by_kind(estimates=estimates[row.pk])) for row in evaluations],
+    }
+    return render(request, "rlhf/version.html", context)
+
+
+def weights(request: HttpRequest, project: str, pk: int) -> HttpResponseBase:
+    here = access(request=request, project=project, roles=READERS)
+    version = get_object_or_404(ModelVersion, project=here.project, pk=pk)
+    if not version.path:
+        raise downloads.Gone(f"{version.name} was taken by name or path: its weights are at {version.source}")
+    return downloads.folder_response(name=version.path, filename=f"{here.project.slug}-{version.name}")
+
+
+def _lineage(version: ModelVersion) -> list[ModelVersion]:
+    """From the base model to this version."""
+    chain, seen = [version], {version.pk}
+    while (parent := chain[0].parent) is not None and parent.pk not in seen:
+        chain.insert(0, parent)
+        seen.add(parent.pk)
+    return chain

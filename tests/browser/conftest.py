@@ -1,0 +1,114 @@
+"""A real Chromium against real servers. Without a Chromium these tests are left out, and one line says so."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from tests import services
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# A container has no user namespaces for the sandbox; the rest keeps Chromium from calling home.
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-domain-reliability", "--no-first-run", "--no-pings",
+]  # fmt: skip
+PASSWORD = "a-long-password"
+TIMEOUT_MS = 15_000  # a loaded machine takes its time
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--readme-images", action="store_true", help="write the README's screenshots to docs/images")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if item.get_closest_marker("browser")] if CHROMIUM is None else []
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+        print(f"\nNo Chromium on the PATH: {len(left_out)} browser tests are left out.")
+
+
+# Per module, not per session: while Playwright runs, Django refuses queries in the same thread, and tests of other
+# modules make queries.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
+    with services.servers(num=1, database_url="", var=tmp_path_factory.mktemp("var")) as running:
+        running.run("-m", "tests.browser.world", "people")
+        yield running
+
+
+@pytest.fixture
+def world(servers: services.Servers) -> Callable[..., dict[str, Any]]:
+    """world("labeling") makes that project in the servers' database and tells its slug (tests/browser/world.py)."""
+
+    def make(*arguments: str) -> dict[str, Any]:
+        return json.loads(servers.run("-m", "tests.browser.world", *arguments).splitlines()[-1])
+
+    return make
+
+
+class Visitor:
+    """A person at a browser; `complaints` collects what the console says, refusals by the content policy included."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.context, self.url = context, url
+        self.complaints: list[str] = []
+        context.set_default_timeout(TIMEOUT_MS)
+        self.page = self.new_page()
+
+    def new_page(self) -> Page:
+        page = self.context.new_page()
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        return page
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def go(self, path: str) -> Page:
+        self.page.goto(self.url + path)
+        return self.page
+
+    def sign_in(self, name: str, *, page: Page | None = None) -> None:
+        page = page or self.page
+        if not page.url.startswith(f"{self.url}/login"):
+            page.goto(f"{self.url}/login")
+        page.get_by_label("Username").fill(name)
+        page.get_by_label("Password").fill(PASSWORD)
+        with page.expect_navigation():
+            page.get_by_label("Password").press("Enter")
+        assert not page.url.startswith(f"{self.url}/login"), f"{name} could not sign in"
+
+
+@pytest.fixture
+def visitor(browser: Browser, servers: services.Servers) -> Iterator[Callable[..., Visitor]]:
+    """visitor(width=390, color_scheme="dark") opens a browser window of its own."""
+    contexts: list[BrowserContext] = []
+
+    def open_window(*, width: int = 1280, color_scheme: Any = "light", **options: Any) -> Visitor:
+        is_phone = width < 500
+        context = browser.new_context(
+            viewport={"width": width, "height": 844 if is_phone else 800}, color_scheme=color_scheme,
+            has_touch=is_phone, is_mobile=is_phone, accept_downloads=True, **options,
+        )  # fmt: skip
+        contexts.append(context)
+        return Visitor(context, servers.urls[0])
+
+    yield open_window
+    for context in contexts:
+        context.close()

@@ -1,0 +1,125 @@
+"""Best-of-N keeps the best by reward, trains on it, and says what n buys."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import AutoModelForCausalLM
+
+from rlhf.learning import best_of_n
+from rlhf.learning.configs import BestOfNConfig, EngineConfig, OptimizerConfig, SamplingConfig, SFTConfig
+from rlhf.learning.sft import run as run_sft
+from rlhf.learning.stats.expected_best import expected_best
+from rlhf.learning.tables import BEST_OF_N_ROWS, DEMONSTRATIONS, read_table, write_table
+from tests.learning.conftest import demonstration_rows
+from tests.learning.rankings import metric_lines, new_reward_model, prompts_folder, result, text_config, weights
+
+
+def best_of_n_config(path: Path, reward_path: Path, prompt_format: str, **changes: Any) -> BestOfNConfig:
+    config = BestOfNConfig(
+        model=str(path),
+        reward_model=str(reward_path),
+        text=text_config(prompt_format, max_completion_tokens=32),
+        sampling=SamplingConfig(num_samples=4, batch_size=16),
+        optimizer=OptimizerConfig(learning_rate=1e-3),
+        engine=EngineConfig(checkpoint_every=1),
+        batch_size=4,
+        micro_batch_size=4,
+    )
+    return replace(config, **changes)
+
+
+def taught_to_end(folder: Path, path: Path, prompt_format: str) -> Path:
+    """A policy that has learned to end its answers, or there would be nothing to choose."""
+    rows = [row | {"completion": "tea."} for row in demonstration_rows(24)]
+    write_table(folder / "data/demonstrations.parquet", DEMONSTRATIONS, rows)
+    config = SFTConfig(
+        str(path),
+        text=text_config(prompt_format),
+        optimizer=OptimizerConfig(1e-2),
+        num_epochs=10,
+        batch_size=12,
+        micro_batch_size=12,
+    )
+    run_sft(folder, config)
+    return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def talking_llama(llama_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return taught_to_end(tmp_path_factory.mktemp("talking"), llama_path, "chat")
+
+
+def test_the_best_is_the_highest_score_of_those_that_ended() -> None:
+    assert best_of_n.choose([1.0, 3.0, 2.0], [True, True, True]) == 1
+    assert best_of_n.choose([1.0, 3.0, 2.0], [True, False, True]) == 2
+    assert best_of_n.choose([1.0, 2.0, 2.0], [True, True, True]) == 1
+
+
+def test_nothing_is_chosen_where_none_ended_or_all_score_the_same() -> None:
+    assert best_of_n.choose([1.0, 3.0], [False, False]) is None
+    assert best_of_n.choose([2.0, 2.0], [True, True]) is None
+
+
+def test_the_curve_is_the_mean_over_all_subsets() -> None:
+    scores = np.random.default_rng(0).normal(size=(3, 6))
+    curve = expected_best(scores)
+    for n in range(1, 7):
+        subsets = [row[list(s)].max() for row in scores for s in itertools.combinations(range(6), n)]
+        assert curve[n] == pytest.approx(np.mean(subsets), rel=1e-9)
+
+
+def test_the_curve_of_normal_scores_matches_the_known_expectations() -> None:
+    curve = expected_best(np.random.default_rng(0).normal(size=(20_000, 8)))
+    known = {1: 0.0, 2: 0.56419, 4: 1.02938, 8: 1.42360}  # expected largest of n standard normal numbers
+    assert {n: curve[n] for n in known} == pytest.approx(known, abs=0.02)
+
+
+def test_the_best_are_kept_and_trained_on(talking_llama: Path, tmp_path: Path) -> None:
+    folder = prompts_folder(tmp_path)
+    reward_path = new_reward_model(tmp_path / "reward", talking_llama)
+    best_of_n.run(folder, best_of_n_config(talking_llama, reward_path, "chat"))
+    rows = read_table(folder / "rows.parquet", BEST_OF_N_ROWS)
+    assert len(rows) == 40 and {row["prompt_id"] for row in rows} == set(range(2, 12))  # two are held out
+    for prompt_id in range(2, 12):
+        mine = [row for row in rows if row["prompt_id"] == prompt_id]
+        best = [row for row in mine if row["best"]]
+        assert len(best) <= 1
+        for row in best:
+            assert row["finished"] and row["score"] == max(r["score"] for r in mine if r["finished"])
+    metrics = result(folder)["metrics"]
+    assert metrics["curve"]["4"] > metrics["curve"]["1"] == pytest.approx(np.mean([row["score"] for row in rows]))
+    assert metrics["num_chosen"] == sum(row["best"] for row in rows) > 0
+    assert weights(folder / "model") != weights(talking_llama)
+    assert AutoModelForCausalLM.from_pretrained(folder / "model").config.vocab_size > 0
+
+
+def test_a_second_start_reads_its_samples_and_ends_with_the_same_bytes(talking_llama: Path, tmp_path: Path) -> None:
+    config = best_of_n_config(talking_llama, new_reward_model(tmp_path / "reward", talking_llama), "chat")
+    folder = prompts_folder(tmp_path / "run")
+    best_of_n.run(folder, config)
+    first = (weights(folder / "model"), result(folder))
+    (folder / "result.json").unlink()
+    best_of_n.run(folder, config)
+    assert (weights(folder / "model"), result(folder)) == first
+
+
+def test_every_architecture_goes_through(any_model: tuple[Path, str], tmp_path: Path) -> None:
+    path, prompt_format = any_model
+    policy_path = taught_to_end(tmp_path / "sft", path, prompt_format)
+    folder = prompts_folder(tmp_path)
+    reward_path = new_reward_model(tmp_path / "reward", path)
+    best_of_n.run(folder, best_of_n_config(policy_path, reward_path, prompt_format))
+    assert metric_lines(folder)[-1]["loss"] > 0 and metric_lines(folder, "sample")[-1]["done"] == 40
+
+
+def test_a_policy_that_never_ends_is_refused_in_one_sentence(llama_path: Path, tmp_path: Path) -> None:
+    config = best_of_n_config(llama_path, new_reward_model(tmp_path / "reward", llama_path), "chat")
+    config = replace(config, text=text_config("chat", max_completion_tokens=1))
+    with pytest.raises(best_of_n.NothingChosen, match="found no prompt with a completion that ended"):
+        best_of_n.run(prompts_folder(tmp_path), config)

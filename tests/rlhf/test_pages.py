@@ -1,0 +1,231 @@
+"""Every page climbs the same ladder: its reader, signed out, the wrong role, another project's rows, missing rows."""
+
+import io
+import tarfile
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.test import Client
+from django.urls import reverse
+
+from rlhf import evaluations
+from rlhf.models import Completion, Membership, Project, ProjectToken, Prompt, Run, RunMetric
+from tests.rlhf.rows import estimate, member, prompts, run, snapshot, verdict, version
+
+PAGES = (
+    "project", "project-now", "runs", "runs-live", "run", "run-live", "versions", "version", "datasets", "prompts",
+    "try", "evaluation", "pair", "label-progress",
+)  # fmt: skip
+MANAGER_PAGES = ("people",)
+MANAGER_POSTS = ("cancel-run", "retry-run", "switch-loop", "prompts", "people")
+
+
+@pytest.fixture
+def judged(evaluation):
+    """Three people, one gold and a reward model have judged v1 against v0; a training run with curves."""
+    project = evaluation.project
+    people = evaluations.people_judge(project=project)
+    for prompt, score in zip(prompts(project, 4), (1.0, 1.0, 0.5, 0.0), strict=True):
+        verdict(evaluation, people, prompt, score, rater="ann", candidate_reward=1.25)
+    estimate(evaluation, people, run(project, "estimate"), 0.7)
+    for step in range(3):
+        RunMetric.objects.create(run=run(project, "ppo") if step == 0 else Run.objects.get(kind="ppo"), attempt=1,
+                                 step=step, values={"step": step, "kl": 0.1 * step})  # fmt: skip
+    return evaluation
+
+
+def address(name: str, project: Project) -> str:
+    names: dict[str, object] = {"project": project.slug}
+    if name in ("run", "run-live", "cancel-run", "retry-run"):
+        names["pk"] = Run.objects.get(kind="ppo").pk
+    elif name in ("version", "weights"):
+        names["pk"] = evaluations.Evaluation.objects.get().candidate_id
+    elif name in ("evaluation", "pair"):
+        names["pk"] = evaluations.Evaluation.objects.get().pk
+    if name == "pair":
+        names["prompt"] = Prompt.objects.order_by("id").first().pk
+    return reverse(name, kwargs=names)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_researchers_and_managers_read_every_page(name, client, judged, researcher, manager):
+    for user in (researcher, manager):
+        client.force_login(user)
+        answer = client.get(address(name, judged.project))
+        assert answer.status_code in (200, 286), answer.content
+
+
+@pytest.mark.parametrize("name", [*PAGES, *MANAGER_PAGES])
+def test_signed_out_is_sent_to_sign_in(name, client, judged):
+    answer = client.get(url := address(name, judged.project))
+    assert (answer.status_code, answer["Location"]) == (302, f"/login?next={url}")
+
+
+@pytest.mark.parametrize("name", [*PAGES, *MANAGER_PAGES])
+def test_labelers_are_refused_and_strangers_find_nothing(name, client, judged, labeler, stranger):
+    for user, status in ((labeler, 403), (stranger, 404)):
+        client.force_login(user)
+        assert client.get(address(name, judged.project)).status_code == status
+
+
+@pytest.mark.parametrize("name", MANAGER_POSTS)
+def test_only_managers_change_things(name, client, judged, researcher, labeler, stranger):
+    url = address(name, judged.project)
+    assert client.post(url).status_code == 302  # to the sign-in page
+    for user, status in ((researcher, 403), (labeler, 403), (stranger, 404)):
+        client.force_login(user)
+        assert client.post(url).status_code == status
+
+
+@pytest.mark.parametrize("name", ["run", "run-live", "version", "evaluation", "pair", "weights"])
+def test_rows_of_another_project_are_missing(name, client, judged, other_project, researcher):
+    Membership.objects.create(project=other_project, user=researcher, role="manager", pseudonym="x")
+    client.force_login(researcher)
+    there = address(name, judged.project).replace("/p/tulip/", "/p/rose/")
+    assert client.get(there).status_code == 404
+
+
+def test_posting_needs_a_csrf_token(judged, manager):
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(manager)
+    assert strict.post(address("cancel-run", judged.project)).status_code == 403
+
+
+def test_a_number_leads_to_the_two_answers_in_two_clicks(client, judged, researcher):
+    client.force_login(researcher)
+    people = evaluations.people_judge(project=judged.project)
+    dashboard = client.get(reverse("project", args=["tulip"])).content.decode()
+    first = f"/p/tulip/evaluations/{judged.pk}/?judge={people.pk}&amp;split=held_out"
+    assert first in dashboard
+    listed = client.get(first.replace("&amp;split=held_out", "")).content.decode()
+    second = f"/p/tulip/evaluations/{judged.pk}/pairs/{prompts(judged.project, 4)[0].pk}/?judge={people.pk}"
+    assert second in listed
+    pair = client.get(second).content.decode()
+    assert "v1 answers" in pair and "v0 answers" in pair and "1.25" in pair
+
+
+@pytest.mark.parametrize(("outcome", "num"), [("won", 2), ("tied", 1), ("lost", 1), ("nonsense", 4)])
+def test_pairs_are_filtered_by_outcome(outcome, num, client, judged, researcher):
+    client.force_login(researcher)
+    answer = client.get(reverse("evaluation", args=["tulip", judged.pk]), {"outcome": outcome, "judge": "1' OR 1=1"})
+    assert answer.context["num_verdicts"] == num == len(answer.context["verdicts"])
+
+
+def test_hostile_text_in_a_completion_and_a_prompt_is_escaped(client, judged, researcher):
+    hostile = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+    Completion.objects.update(text=hostile)
+    prompt = prompts(judged.project, 4)[0]
+    Prompt.objects.filter(pk=prompt.pk).update(messages=[{"role": "user", "content": hostile}])
+    client.force_login(researcher)
+    for name in ("pair", "evaluation", "prompts"):
+        body = client.get(address(name, judged.project)).content.decode()
+        assert "<script>alert" not in body and "<img src=x" not in body and "&lt;script&gt;" in body
+
+
+def test_live_parts_answer_304_while_nothing_changes(client, judged, researcher):
+    client.force_login(researcher)
+    for name in ("project-now", "runs-live", "label-progress"):
+        first = client.get(url := address(name, judged.project))
+        assert client.get(url, headers={"If-None-Match": first["ETag"]}).status_code == 304
+    run(judged.project, "sft", state=Run.State.RUNNING, step=1, total_steps=4)
+    assert (
+        client.get(address("project-now", judged.project), headers={"If-None-Match": first["ETag"]}).status_code == 200
+    )
+
+
+def test_a_finished_run_stops_the_asking(client, judged, researcher):
+    client.force_login(researcher)
+    assert client.get(address("run-live", judged.project)).status_code == 286
+
+
+def test_cancel_and_retry_from_the_page(client, project, manager):
+    client.force_login(manager)
+    queued = run(project, "ppo", state=Run.State.QUEUED)
+    for name, state in (("cancel-run", "cancelled"), ("retry-run", "queued")):
+        assert client.post(reverse(name, args=["tulip", queued.pk])).status_code == 302
+        queued.refresh_from_db()
+        assert queued.state == state
+    Run.objects.filter(pk=queued.pk).update(state=Run.State.SUCCEEDED)
+    page = client.post(reverse("retry-run", args=["tulip", queued.pk]), follow=True).content.decode()
+    assert "expected a failed or cancelled run" in page
+
+
+def test_the_import_lands_good_rows_and_names_bad_ones(client, project, manager, tmp_path):
+    client.force_login(manager)
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"prompt": "One?"}\nnonsense\n{"prompt": "Two?"}\n{"prompt": ""}\n')
+    with path.open("rb") as file:
+        page = client.post(reverse("prompts", args=["tulip"]), {"file": file}).content.decode()
+    assert project.prompts.count() == 2
+    assert "2 prompts added" in page and "line 2" in page and "line 4" in page
+    path.write_text("")
+    with path.open("rb") as file:
+        page = client.post(reverse("prompts", args=["tulip"]), {"file": file}).content.decode()
+    assert "found no rows" in page
+
+
+def test_a_token_is_shown_once_and_is_of_this_project_and_scope(client, project, researcher):
+    client.force_login(researcher)
+    url = reverse("create-token", args=["tulip"])
+    assert client.post(url, {"scope": "write"}).context["plain_token"] == ""
+    answer = client.post(url, {"scope": "read", "name": "notebook"})
+    plain = answer.context["plain_token"]
+    assert plain in answer.content.decode() and answer["Cache-Control"] == "no-store"
+    assert plain not in client.get(reverse("datasets", args=["tulip"])).content.decode()
+    token = ProjectToken.objects.get()
+    assert (token.project, token.scope, token.user) == (project, "read", researcher)
+    member(project, "manager", "other")
+    client.force_login(User.objects.get(username="other"))
+    assert client.post(reverse("revoke-token", args=["tulip"]), {"digest": token.digest}).status_code == 404
+    client.force_login(researcher)
+    client.post(reverse("revoke-token", args=["tulip"]), {"digest": token.digest})
+    assert not ProjectToken.objects.exists()
+
+
+def test_home_follows_the_role(client, judged, labeler, researcher):
+    client.force_login(labeler)
+    body = client.get("/").content.decode()
+    assert "/p/tulip/label/" in body and "/p/tulip/datasets/" not in body
+    client.force_login(researcher)
+    assert "/p/tulip/datasets/" in client.get("/").content.decode()
+
+
+def test_a_manager_lets_people_in_and_out_but_never_the_last_manager(client, project, manager):
+    User.objects.create_user("new")
+    client.force_login(manager)
+    url = reverse("people", args=["tulip"])
+    assert "found nobody named nobody" in client.post(url, {"username": "nobody", "role": "labeler"}).content.decode()
+    client.post(url, {"username": "new", "role": "labeler"})
+    assert Membership.objects.get(user__username="new").role == "labeler"
+    client.post(reverse("remove-person", args=["tulip", User.objects.get(username="new").pk]))
+    assert not Membership.objects.filter(user__username="new").exists()
+    client.post(reverse("remove-person", args=["tulip", manager.pk]))
+    assert Membership.objects.filter(user=manager).exists()
+    assert "expected another manager" in client.post(url, {"username": "mia", "role": "labeler"}).content.decode()
+
+
+def test_the_weights_come_as_a_tar(client, project, researcher):
+    default_storage.save("versions/t/model.safetensors", ContentFile(b"w" * 100_000))
+    default_storage.save("versions/t/deep/config.json", ContentFile(b"{}"))
+    model = version(project, "v0", 0, path="versions/t")
+    client.force_login(researcher)
+    answer = client.get(reverse("weights", args=["tulip", model.pk]))
+    body = answer.getvalue()
+    assert len(body) == int(answer["Content-Length"])
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        assert sorted(tar.getnames()) == ["tulip-v0/deep/config.json", "tulip-v0/model.safetensors"]
+        assert tar.extractfile("tulip-v0/model.safetensors").read() == b"w" * 100_000
+    by_name = version(project, "base", source="org/model")
+    assert client.get(reverse("weights", args=["tulip", by_name.pk])).status_code == 410
+    gone = version(project, "gone", path="versions/none")
+    assert client.get(reverse("weights", args=["tulip", gone.pk])).status_code == 410
+
+
+def test_a_dashboard_with_nothing_says_what_comes_next(client, project, researcher):
+    client.force_login(researcher)
+    body = client.get(reverse("project", args=["tulip"])).content.decode()
+    assert "No two versions have been compared yet." in body and "No comparison yet" in body
+    snapshot(project)
+    assert "load_dataset" in client.get(reverse("datasets", args=["tulip"])).content.decode()

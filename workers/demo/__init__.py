@@ -1,0 +1,1 @@
+"""The demo: a world of its own, simulated labelers who work over HTTP, and a terminal view of the loop turning."""
