@@ -184,6 +184,9 @@ UNFOLD = {
     "SITE_TITLE": "Hone",
     "SITE_HEADER": "Hone",
     "SITE_SYMBOL": "tune",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: f"/{STATIC_URL.strip('/')}/icon.svg"}
+    ],
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {"primary": BLUE},
 }
