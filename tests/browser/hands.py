@@ -6,10 +6,10 @@ import signal
 import threading
 
 from django.utils import timezone
-from workers.execute import Worker, open_worker
 
 from rlhf.models import Project, Run
 from workers import loop
+from workers.execute import Worker, open_worker
 
 PAUSE_S = 0.2
 stopping = threading.Event()

@@ -14,7 +14,6 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.files.storage import default_storage
 from django.utils import timezone
-from workers.execute import open_worker
 
 from annotate import protocols
 from annotate.models import Protocol, Submission
@@ -24,6 +23,7 @@ from rlhf.prompts import add, new_prompt
 from tests.annotate import rows
 from tests.browser import record
 from tests.browser.conftest import PASSWORD
+from workers.execute import open_worker
 
 THANKS = "My neighbour watered my plants for three weeks. Write her a short thank-you note; she hates fuss."
 NOTES = [
