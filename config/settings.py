@@ -18,7 +18,7 @@ VAR.mkdir(parents=True, exist_ok=True)
 STORAGE = Path(env.text("HONE_STORAGE", str(VAR / "storage"))).resolve()
 RUNS_ROOT = VAR / "runs"
 BASE_MODEL = env.text("HONE_BASE_MODEL")
-RUN_STALE_S = env.seconds("HONE_RUN_STALE_S", 20.0)
+RUN_STALE_S = env.seconds("HONE_RUN_STALE_S", 15.0)  # without a heartbeat a run is taken from its worker
 DEVICE = env.choice("HONE_DEVICE", ("auto", "cpu", "cuda"))
 
 SECRET_KEY = env.text("HONE_SECRET_KEY") or secret_key(VAR / "secret_key")
@@ -184,6 +184,9 @@ UNFOLD = {
     "SITE_TITLE": "Hone",
     "SITE_HEADER": "Hone",
     "SITE_SYMBOL": "tune",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: f"/{STATIC_URL.strip('/')}/icon.svg"}
+    ],
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {"primary": BLUE},
 }

@@ -12,7 +12,9 @@ from django.core.files.storage import default_storage
 
 from rlhf import storage
 from rlhf.errors import Refusal
-from rlhf.models import DatasetSnapshot, Project
+from rlhf.models import DatasetSnapshot
+
+MAX_ID_DIGITS = 12  # longer ones are hashes
 
 
 class NoSnapshot(Refusal):
@@ -27,25 +29,20 @@ class InTheWay(Refusal):
     status = 409
 
 
-def newest(*, project: str, configuration: str) -> DatasetSnapshot:
-    """Raises NoSnapshot, which says what there is."""
-    if not Project.objects.filter(slug=project).exists():
-        slugs = ", ".join(Project.objects.values_list("slug", flat=True)) or "none"
-        raise NoSnapshot(f"project: expected one of those that there are ({slugs}), found {project!r}")
-    there = DatasetSnapshot.objects.filter(project__slug=project)
-    found = there.filter(configuration=configuration).order_by("-id").first()
-    if found is None:
-        names = ", ".join(sorted(set(there.values_list("configuration", flat=True)))) or "none"
-        raise NoSnapshot(f"{project}: expected a snapshot of {configuration!r}, found those of: {names}")
-    return found
-
-
-def by_id(*, pk: int) -> DatasetSnapshot:
-    """Raises NoSnapshot."""
-    found = DatasetSnapshot.objects.filter(pk=pk).first()
-    if found is None:
-        raise NoSnapshot(f"snapshot: expected the id of one, found {pk}")
-    return found
+def find(*, name: str) -> DatasetSnapshot:
+    """By id, by the beginning of its sha256, or the newest of PROJECT/CONFIGURATION. Raises NoSnapshot."""
+    there = DatasetSnapshot.objects.select_related("project").order_by("-id")
+    project, slash, configuration = name.partition("/")
+    if slash:
+        found = list(there.filter(project__slug=project, configuration=configuration)[:1])
+    elif name.isdecimal() and len(name) <= MAX_ID_DIGITS:
+        found = list(there.filter(pk=int(name)))
+    else:
+        found = list(there.filter(sha256__startswith=name)[:2])
+    if len(found) != 1:
+        expected = "an id, the beginning of a sha256 or PROJECT/CONFIGURATION"
+        raise NoSnapshot(f"snapshot {name!r}: expected {expected}, found {'several' if found else 'none'}")
+    return found[0]
 
 
 def write(*, snapshot: DatasetSnapshot, folder: Path) -> list[Path]:

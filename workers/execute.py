@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Worker:
     name: str
     starter: Starter
     stopping: threading.Event = field(default_factory=threading.Event)
+    on_beat: Callable[[Progress], None] = lambda progress: None  # for who watches this process
 
     def work(self) -> int:
         """Claim and execute until no run is queued or the worker is to stop; how many it took."""
@@ -82,7 +84,8 @@ class Worker:
         except StarterDied as error:
             runs.crash(claim=claim, now=timezone.now(), error=str(error))
             return
-        watch = Watch(claim=claim, folder=folder, child=child, stall_s=STALL_S.get(run.kind, LONGEST_STALL_S))
+        stall_s = STALL_S.get(run.kind, LONGEST_STALL_S)
+        watch = Watch(claim=claim, folder=folder, child=child, stall_s=stall_s, on_beat=self.on_beat)
         try:
             end = watch.until_end(self.stopping)
         finally:
@@ -106,6 +109,7 @@ class Watch:
     folder: Path
     child: Child
     stall_s: float
+    on_beat: Callable[[Progress], None]
     offset: int = 0  # of metrics.jsonl, read so far
     last: dict[str, Any] = field(default_factory=dict)
 
@@ -151,8 +155,10 @@ class Watch:
         )
 
     def beat(self) -> Beat:
+        progress = self.progress()
+        self.on_beat(progress)
         try:
-            return runs.heartbeat(claim=self.claim, now=timezone.now(), progress=self.progress())
+            return runs.heartbeat(claim=self.claim, now=timezone.now(), progress=progress)
         except (OperationalError, InterfaceError) as error:
             # The child is well, the database is not: go on, the claim tells later whether the run is still ours.
             log.warning("run %s: heartbeat failed: %s", self.claim.run_id, error)

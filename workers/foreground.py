@@ -9,18 +9,19 @@ import threading
 from dataclasses import dataclass, field
 from types import TracebackType
 
+import rich.progress
 from django.utils import timezone
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from annotate.models import Task
 from rlhf import runs
 from rlhf.models import Project, Run
+from rlhf.runs import Claim, Progress
 from workers.dispatch import Dispatcher
 from workers.execute import Worker, open_worker
 
 IDLE_S = 0.5  # between two looks for work, with --forever
-WATCH_S = 0.5  # between two looks at the row of the run that goes on
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
@@ -57,10 +58,23 @@ class Foreground:
         for worker in self.workers:
             claim = runs.claim(resource=worker.resource, worker=worker.name, now=timezone.now())
             if claim is not None:
-                with _Watched(console=self.console, run=Run.objects.get(pk=claim.run_id)):
-                    worker.execute(claim)
+                self._execute(worker, claim)
                 return True
         return False
+
+    def _execute(self, worker: Worker, claim: Claim) -> None:
+        run = Run.objects.select_related("project").get(pk=claim.run_id)
+        title = f"{run.project.slug} · {run.plan_key}"
+        with rich.progress.Progress(*COLUMNS, console=self.console, transient=True) as screen:
+            bar = screen.add_task(title, total=None)
+
+            def show(progress: Progress) -> None:
+                screen.update(bar, completed=progress.step, total=progress.total_steps or None)
+
+            worker.on_beat = show
+            worker.execute(claim)
+        run.refresh_from_db()
+        self.console.print(f"{title}: {run.state}" + (f": {run.error}" if run.error else ""))
 
     def _say_what_waits(self) -> None:
         for project in Project.objects.filter(state=Project.State.ACTIVE):
@@ -70,25 +84,3 @@ class Foreground:
                 self.console.print(f"{project.slug}: {failed} failed: {failed.error}")
             self.console.print(f"{project.slug}: {num_tasks} tasks wait for people")
         self.console.print("No run is queued.")
-
-
-@dataclass
-class _Watched:
-    """The bar of one run, read from its row by a thread with a database connection of its own."""
-
-    console: Console
-    run: Run
-    over: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> None:
-        self.progress = Progress(*COLUMNS, console=self.console, transient=True)
-        self.bar = self.progress.add_task(self._title(), total=None)
-        self.progress.start()
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self.progress.stop()
-        self.run.refresh_from_db()
-        self.console.print(f"{self._title()}: {self.run.state}{f': {self.run.error}' if self.run.error else ''}")
-
-    def _title(self) -> str:
-        return f"{self.run.project.slug} · {self.run.plan_key}"

@@ -1,4 +1,4 @@
-"""`manage.py export FOLDER`: a snapshot into a folder, where nothing is overwritten."""
+"""`manage.py export SNAPSHOT FOLDER`: the very bytes of a frozen dataset; nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -13,27 +13,19 @@ from rlhf.errors import Refusal
 
 
 class Command(BaseCommand):
-    help = "Write a dataset snapshot (Parquet, JSONL and a description) into a folder."
+    help = "Copy a snapshot (Parquet, JSONL and a description) into a folder."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        what = "id, the beginning of the sha256, or PROJECT/CONFIGURATION such as demo/rankings for the newest"
+        parser.add_argument("snapshot", help=what)
         parser.add_argument("folder", type=Path)
-        parser.add_argument("--snapshot", type=int, help="its id")
-        parser.add_argument("--project", help="slug: its newest snapshot of --configuration")
-        parser.add_argument("--configuration", default="rankings", help="demonstrations, rankings or verdicts")
 
-    def handle(
-        self, *args: Any, folder: Path, snapshot: int | None, project: str | None, configuration: str, **options: Any
-    ) -> None:
-        if (snapshot is None) == (project is None):
-            raise CommandError("expected either --snapshot ID or --project SLUG")
+    def handle(self, *args: Any, snapshot: str, folder: Path, **options: Any) -> None:
         try:
-            chosen = (
-                exports.by_id(pk=snapshot)
-                if snapshot is not None
-                else exports.newest(project=project or "", configuration=configuration)
-            )
-            written = exports.write(snapshot=chosen, folder=folder)
+            found = exports.find(name=snapshot)
+            written = exports.write(snapshot=found, folder=folder)
         except (Refusal, OSError) as error:
             raise CommandError(str(error)) from error
+        self.stdout.write(f"{found.num_rows} rows of {found.project.slug}:")
         for path in written:
             self.stdout.write(f"{path}  {path.stat().st_size:,} bytes")

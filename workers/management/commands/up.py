@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
@@ -28,6 +29,7 @@ class Command(BaseCommand):
             call_command("migrate", verbosity=0)
             parts.start()
             self.stdout.write(f"Starting; logs are in {parts.logs}")
+            self.stdout.flush()
             parts.wait_ready()
             self._greet(parts.url)
             parts.serve()
@@ -39,8 +41,13 @@ class Command(BaseCommand):
             parts.stop()
 
     def _greet(self, url: str) -> None:
-        self.stdout.write(f"Hone is at {url}/ until Ctrl-C.")
-        if not User.objects.exists():
-            self.stdout.write(f"Nobody has an account yet: the first visit, {url}{reverse('setup')}, makes the admin.")
+        is_new = not User.objects.exists()
+        self.stdout.write(f"Hone    {url}{reverse('setup') if is_new else '/'}")
+        if is_new:
+            self.stdout.write("        nobody has an account yet: the first one, made there, is the admin's")
+        self.stdout.write(f"Admin   {url}{reverse('admin:index')}")
+        self.stdout.write(f"API     {url}{reverse('docs')}")
+        self.stdout.write(f"Files   {settings.VAR}")
+        self.stdout.write("Ctrl-C stops everything.")
         self.stdout.flush()
         connection.close()  # an idle connection would hold up whoever restores or drops the database
