@@ -24,7 +24,7 @@ KNOWN = {
     "HONE_SECRET_KEY": "signing key (default: made once under var/)",
     "HONE_ALLOWED_HOSTS": "comma-separated host names besides loopback",
     "HONE_CSRF_TRUSTED_ORIGINS": "comma-separated origins, such as https://hone.example.org",
-    "HONE_RUN_STALE_S": "seconds without a heartbeat after which a run is given to another worker (default: 20)",
+    "HONE_RUN_STALE_S": "seconds without a heartbeat after which a run is given to another worker (default: 15)",
     "HONE_DEVICE": "device of gpu runs: auto, cpu or cuda (default: auto)",
 }
 

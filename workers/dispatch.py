@@ -44,12 +44,15 @@ class Dispatcher:
                 connection.close()
 
     def turn(self, *, now: datetime) -> None:
+        self.plan(now=now)
+        self._wake()
+
+    def plan(self, *, now: datetime) -> None:
         num_stale = runs.requeue_stale(now=now, stale_s=settings.RUN_STALE_S)
         if num_stale:
             log.warning("%s silent runs are taken from their workers", num_stale)
         for project in Project.objects.filter(state=Project.State.ACTIVE).order_by("id"):
             self._plan(project, now)
-        self._wake()
 
     def _plan(self, project: Project, now: datetime) -> None:
         try:

@@ -115,6 +115,12 @@ class Parts:
                 raise CannotStart(f"no page after {timeout_s:g} s: see {self.logs}/web.log")
             time.sleep(0.1)
 
+    def wait_ended(self) -> None:
+        """Return never, as long as supervisord lives. Raises CannotStart where it has ended by itself."""
+        assert self._process is not None, "start comes first"
+        code = self._process.wait()
+        raise CannotStart(f"supervisord ended with {code}: see {self.logs}/supervisord.out")
+
     def pids(self) -> dict[str, int]:
         """Process ids of the parts that run, by name."""
         with contextlib.suppress(OSError, Fault):
