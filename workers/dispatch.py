@@ -15,9 +15,9 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.utils import timezone
 
-from rlhf import completions, runs
+from rlhf import runs
 from rlhf.models import Project, Run
-from workers import jobs, loop
+from workers import collect, jobs, loop
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Dispatcher:
             try:
                 self.turn(now=timezone.now())
                 if num_turns % SWEEP_EVERY == 0:
-                    completions.sweep()
+                    collect.sweep()
                 num_turns += 1
                 self._well("the database")
             except DatabaseError as error:

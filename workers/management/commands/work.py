@@ -25,8 +25,9 @@ class Command(BaseCommand):
         workers = [open_worker(resource=resource) for resource in (Run.Resource.CPU, Run.Resource.GPU)]
 
         def stop(*_: object) -> None:
-            for part in (dispatcher, *workers):
-                part.stopping.set()
+            dispatcher.stopping.set()
+            for worker in workers:
+                worker.stopping.set()
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
