@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import IO
+from typing import Any, BinaryIO
 
 from django.conf import settings
 from django.core.files import File
@@ -19,7 +19,7 @@ from django.core.files.storage import default_storage
 CHUNK = 1 << 20
 
 
-def sha256(file: IO[bytes] | File) -> str:
+def sha256(file: BinaryIO | File[Any]) -> str:
     digest = hashlib.sha256()
     while chunk := file.read(CHUNK):
         digest.update(chunk)

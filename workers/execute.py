@@ -85,7 +85,7 @@ class Worker:
         except StarterDied as error:
             runs.crash(claim=claim, now=timezone.now(), error=str(error))
             return
-        watch = Watch(claim=claim, folder=folder, child=child, stall_s=STALL_S.get(run.kind, LONGEST_STALL_S))
+        watch = Watch(claim=claim, folder=folder, child=child, stall_s=STALL_S.get(Run.Kind(run.kind), LONGEST_STALL_S))
         try:
             end = watch.until_end(self.stopping)
         finally:
