@@ -116,20 +116,22 @@ def test_a_failed_run_is_not_asked_for_again(project: Project) -> None:
     assert Run.objects.get().state == "failed"
 
 
-def test_seeds_depend_on_the_settings_and_the_step_alone(project: Project) -> None:
+def test_seeds_and_prompts_are_the_same_in_every_database(llama_path: Path) -> None:
+    first, second = (_first_sample(world.project(model=llama_path, slug=slug)) for slug in ("first", "second"))
+
+    assert second.pk != first.pk
+    assert second.configuration == first.configuration
+    assert _chosen(second) == _chosen(first)
+
+
+def _first_sample(project: Project) -> Run:
     project.loop["num_demonstrations"] = 0
     project.save()
     world.plan(project=project)
     world.plan(project=project)
-    first = Run.objects.get()
-    chosen = set(Prompt.objects.filter(pk__in=first.selection["prompt_ids"]).values_list("sha256", flat=True))
-    project.delete()
+    return Run.objects.get(project=project)
 
-    again = world.project(model=Path(project.base_model), num_demonstrations=0)
-    world.plan(project=again)
-    world.plan(project=again)
 
-    second = Run.objects.get()
-    assert second.pk != first.pk
-    assert second.configuration == first.configuration
-    assert set(Prompt.objects.filter(pk__in=second.selection["prompt_ids"]).values_list("sha256", flat=True)) == chosen
+def _chosen(run: Run) -> list[str]:
+    hashes = dict(run.project.prompts.values_list("pk", "sha256"))
+    return [hashes[pk] for pk in run.selection["prompt_ids"]]

@@ -45,14 +45,13 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def project(*, model: Path, num_prompts: int = 60, **settings: Any) -> Project:
+def project(*, model: Path, num_prompts: int = 60, slug: str = "small", **settings: Any) -> Project:
     made = Project.objects.create(
-        name="Small", slug="small", base_model=str(model), salt="salt", held_out_share=0.4, state=Project.State.ACTIVE,
-        loop={**SETTINGS, **settings},
+        name=slug.title(), slug=slug, base_model=str(model), salt="salt", held_out_share=0.4,
+        state=Project.State.ACTIVE, loop={**SETTINGS, **settings},
     )  # fmt: skip
-    texts = [
-        f"Tell me about the {WORDS[i % 12]} and the {WORDS[(i * 5 + 1) % 12]}, no. {i}" for i in range(num_prompts)
-    ]
+    pairs = [(WORDS[i % 12], WORDS[(i * 5 + 1) % 12]) for i in range(num_prompts)]
+    texts = [f"Tell me about the {one} and the {other}, no. {i}" for i, (one, other) in enumerate(pairs)]
     add(project=made, prompts=[new_prompt(value=text) for text in texts], source="test")
     protocols.revise(protocol=protocols.protocol(project=made, kind=Protocol.Kind.RANK), num_completions=3)
     return made
