@@ -113,6 +113,11 @@ def database(url: str, sqlite_path: Path) -> dict[str, Any]:
             "DATABASE_URL: expected postgresql://user:password@host:port/name or sqlite:///path, "
             f"found scheme {parts.scheme!r}"
         )
+    host = parts.netloc.rpartition("@")[2]  # never the password
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ImproperlyConfigured(f"DATABASE_URL: expected a port number, found {host!r}") from error
     options: dict[str, Any] = dict(parse_qsl(parts.query))
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -120,7 +125,7 @@ def database(url: str, sqlite_path: Path) -> dict[str, Any]:
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": options.pop("host", None) or unquote(parts.hostname or ""),
-        "PORT": parts.port or "",
+        "PORT": port or "",
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options,

@@ -48,6 +48,7 @@ def ask(*, project: Project, author: User, text: str, versions: Sequence[ModelVe
     key = secrets.token_hex(8)
     for version in dict.fromkeys(versions):
         configuration = {**project.loop.get("sample", {})}
+        configuration["text"] = {"prompt_format": project.prompt_format, **configuration.get("text", {})}
         configuration["sampling"] = {**configuration.get("sampling", {}), "num_samples": 1}
         runs.ask(
             project=project, kind=Run.Kind.SAMPLE, plan_key=f"try/{key}/{version.pk}", purpose=PURPOSE, policy=version,

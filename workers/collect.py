@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
 
 from rlhf import completions, evaluations, runs, versions
 from rlhf.completions import NewCompletion
 from rlhf.evaluations import NewVerdict
 from rlhf.learning import tables
-from rlhf.models import Completion, Estimate, ModelVersion, Run, Verdict
+from rlhf.models import Estimate, ModelVersion, Run
 from rlhf.runs import Claim
 from workers import rundir
 
@@ -172,9 +171,3 @@ def _store_estimates(run: Run, claim: Claim, path: Path) -> None:
     ]
     for start in range(0, len(rows), runs.BATCH):
         Estimate.objects.bulk_create(rows[start : start + runs.BATCH], ignore_conflicts=True)
-
-
-def sweep() -> int:
-    """Delete rows of attempts that can no longer succeed, which nobody has ever seen; how many."""
-    is_dead = Q(run__state__in=(Run.State.FAILED, Run.State.CANCELLED)) | Q(attempt__lt=F("run__attempt"))
-    return sum(rows.filter(is_dead).delete()[0] for rows in (Verdict.objects, Estimate.objects, Completion.objects))

@@ -12,12 +12,12 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from rlhf import runs
+from rlhf import leftovers, runs
 from rlhf.models import Project, Run
-from workers import collect, jobs, loop
+from workers import jobs, loop
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Dispatcher:
             try:
                 self.turn(now=timezone.now())
                 if num_turns % SWEEP_EVERY == 0:
-                    collect.sweep()
+                    leftovers.sweep()
                 num_turns += 1
                 self._well("the database")
             except DatabaseError as error:
@@ -48,6 +48,7 @@ class Dispatcher:
         self._wake()
 
     def plan(self, *, now: datetime) -> None:
+        """Requeue silent runs, and ask for what every active project lacks next."""
         num_stale = runs.requeue_stale(now=now, stale_s=settings.RUN_STALE_S)
         if num_stale:
             log.warning("%s silent runs are taken from their workers", num_stale)
@@ -58,7 +59,7 @@ class Dispatcher:
         try:
             loop.plan(project=project, now=now)
             self._well(f"project {project.slug}")
-        except DatabaseError:
+        except (OperationalError, InterfaceError):  # no database: no project can be planned
             raise
         except Exception as error:  # one project's trouble must not stop the others
             if self._complain(f"project {project.slug}", f"{type(error).__name__}: {error}"):

@@ -20,6 +20,8 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from rlhf import projects
+
 FREE_BYTES = 2 * 1024**3
 ASSETS = (("d3", "dist/d3.min.js"), ("@observablehq/plot", "dist/plot.umd.min.js"), ("sortablejs", "Sortable.min.js"))
 # In a process of its own: this one stays small, and a broken torch is an answer instead of a crash.
@@ -131,7 +133,12 @@ def _torch() -> str:
 
 
 def _base_model() -> str:
-    return settings.BASE_MODEL or "none offered by the wizard (HONE_BASE_MODEL)"
+    if not settings.BASE_MODEL:
+        return "none offered by the wizard (HONE_BASE_MODEL)"
+    try:
+        return projects.checked_base_model(value=settings.BASE_MODEL)
+    except projects.BadProject as error:
+        raise Ill(f"HONE_BASE_MODEL: {error}") from error
 
 
 CHECKS: dict[str, Callable[[], str]] = {

@@ -13,7 +13,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from rlhf import completions, runs, snapshots, versions
+from rlhf import completions, leftovers, runs, snapshots, versions
 from rlhf.learning import tables
 from rlhf.learning.starter import Child, Starter
 from rlhf.models import Completion, DatasetSnapshot, ModelVersion, Project, Run
@@ -203,7 +203,7 @@ def test_rows_of_an_attempt_that_did_not_succeed_are_never_seen_and_swept(projec
     assert not completions.visible().exists()
     gpu.work()
     assert completions.visible().count() == 10
-    assert collect.sweep() == 10
+    assert leftovers.sweep() == 10
     assert completions.visible().count() == Completion.objects.count() == 10
 
 
