@@ -106,7 +106,7 @@ def _wait(child: subprocess.Popen[bytes], work: Path, on_progress: Callable[[int
             child.wait()
     if child.returncode != 0:
         said = (work / "log.txt").read_text(errors="replace").strip().splitlines()[-5:]
-        raise PretrainingFailed(f"{child.args}: exit code {child.returncode}, expected 0: {' '.join(said)}")
+        raise PretrainingFailed(f"{child.args!r}: exit code {child.returncode}, expected 0: {' '.join(said)}")
 
 
 def _report(metrics: Path, on_progress: Callable[[int, int], None]) -> None:

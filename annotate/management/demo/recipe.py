@@ -61,7 +61,7 @@ def loop(*, seed: int) -> dict[str, SettingsOfStage]:
         "reward": {
             "engine": _engine(seed=seed, checkpoint_every=50),
             "text": TEXT,
-            "optimizer": {"learning_rate": 2e-3, "schedule": "cosine"},
+            "optimizer": {"learning_rate": 1e-3, "schedule": "cosine", "eps": 1e-8},
             "num_epochs": 2,
             "batch_size": 8,
             "micro_batch_size": 8,
@@ -81,7 +81,7 @@ def loop(*, seed: int) -> dict[str, SettingsOfStage]:
             "optimizer": {"learning_rate": 3e-4, "schedule": "constant", "warmup_share": 0.0},
             "value_learning_rate": 3e-4,
             "temperature": 1.0,
-            "num_iterations": 16,
+            "num_iterations": 12,
             "rollouts_per_iteration": 128,
             "num_epochs": 2,
             "minibatch_size": 64,
