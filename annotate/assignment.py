@@ -70,7 +70,7 @@ def own_assignment(*, access: Access, assignment_id: int) -> Assignment:
     """The assignment, locked until the transaction ends. Raises NoSuchAssignment, also for somebody else's."""
     found = (
         Assignment.objects.select_for_update(of=("self",))
-        .select_related("task__prompt", "task__protocol")
+        .select_related("task__protocol")
         .filter(pk=assignment_id, labeler=access.user, task__project=access.project)
         .first()
     )

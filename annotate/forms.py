@@ -13,7 +13,7 @@ from rlhf.errors import Refusal
 from rlhf.models import Project
 
 
-class ProtocolAdminForm(forms.ModelForm):  # type: ignore[type-arg]
+class ProtocolAdminForm(forms.ModelForm):
     class Meta:
         model = Protocol
         fields = ("name", "guidelines", "num_completions", "allow_ties", "overlap", "lease_minutes")

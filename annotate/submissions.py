@@ -139,7 +139,7 @@ def _count_in_task(task: Task) -> bool:
 
 def _add_demonstration(submission: Submission, task: Task, text: str, counts: bool) -> None:
     Demonstration.objects.create(
-        project_id=task.project_id, prompt=task.prompt, submission=submission, text=text, counts=counts
+        project_id=task.project_id, prompt_id=task.prompt_id, submission=submission, text=text, counts=counts
     )
 
 
@@ -150,7 +150,7 @@ def _add_ranking(submission: Submission, assignment: Assignment, access: Access,
     rank_of = {shown: by_key[key] for key, shown in zip(KEYS, assignment.order_shown, strict=False)}
     ranks = [rank_of[completion_id] for completion_id in completion_ids]
     Ranking.objects.create(
-        project_id=task.project_id, task=task, prompt=task.prompt, submission=submission,
+        project_id=task.project_id, task=task, prompt_id=task.prompt_id, submission=submission,
         completion_ids=completion_ids, ranks=ranks, counts=counts,
     )  # fmt: skip
     if task.kind == Protocol.Kind.COMPARE and counts:

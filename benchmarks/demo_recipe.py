@@ -106,7 +106,7 @@ class World:
                 "labeler": "",
                 "split": "train",
             }
-            for index in _TRAIN[: recipe.NUM_DEMONSTRATIONS]
+            for index in _TRAIN[: recipe.STANDARD.num_demonstrations]
         ]
         data = ("demonstrations.parquet", tables.DEMONSTRATIONS, rows)
         return self.run("sft", "sft", data, model=base) / "model"
@@ -120,9 +120,9 @@ class World:
 
     def label(self, model: Path, number: int) -> list[Row]:
         """Rankings of one round, of train and held-out prompts."""
-        size = recipe.NUM_RANKING_PROMPTS
+        size = recipe.STANDARD.num_ranking_prompts
         train = list(_TRAIN)[(number - 1) * size : number * size]
-        held_out = list(_HELD_OUT)[: recipe.NUM_HELD_OUT_RANKING_PROMPTS]
+        held_out = list(_HELD_OUT)[: recipe.STANDARD.num_held_out_ranking_prompts]
         completions = self.completions(model, train + held_out, f"completions-{number}")
         rows: list[Row] = []
         for index, texts in completions.items():
@@ -151,9 +151,9 @@ class World:
         self.rankings += new
         data = ("rankings.parquet", tables.RANKINGS, old + new)
         reward = self.run("reward", f"reward-{number}", data, model=reward) / "model"
-        chosen = self.prompt_rows(_TRAIN[: recipe.NUM_BEST_OF_N_PROMPTS], "train")
+        chosen = self.prompt_rows(_TRAIN[: recipe.STANDARD.num_best_of_n_prompts], "train")
         best = self.run("best_of_n", f"best_of_n-{number}", chosen, model=version, reward_model=reward) / "model"
-        prompts = self.prompt_rows(list(_TRAIN)[-recipe.NUM_PPO_PROMPTS :], "train")
+        prompts = self.prompt_rows(list(_TRAIN)[-recipe.STANDARD.num_ppo_prompts :], "train")
         ppo = self.run("ppo", f"ppo-{number}", prompts, model=best, reward_model=reward, sft_model=sft) / "model"
         return ppo, reward
 
@@ -216,7 +216,9 @@ def win_rate(world: World, new: dict[int, list[str]], old: dict[int, list[str]])
 def run_seed(folder: Path, seed: int, num_rounds: int, starter: Starter, console: Console) -> None:
     world = World(folder=folder / f"seed-{seed}", seed=seed, starter=starter)
     started = time.monotonic()
-    base = pretraining.ensure(cache=folder / "base", seed=seed, on_progress=lambda step, total: None)
+    base = pretraining.ensure(
+        cache=folder / "base", seed=seed, num_examples=recipe.STANDARD.num_corpus, on_progress=lambda step, total: None
+    )
     world.seconds["pretraining"] = time.monotonic() - started
     sft = world.sft(base)
     versions, reward = [sft], sft

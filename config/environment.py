@@ -24,7 +24,7 @@ KNOWN = {
     "HONE_SECRET_KEY": "signing key (default: made once under var/)",
     "HONE_ALLOWED_HOSTS": "comma-separated host names besides loopback",
     "HONE_CSRF_TRUSTED_ORIGINS": "comma-separated origins, such as https://hone.example.org",
-    "HONE_RUN_STALE_S": "seconds without a heartbeat after which a run is given to another worker (default: 20)",
+    "HONE_RUN_STALE_S": "seconds without a heartbeat after which a run is given to another worker (default: 15)",
     "HONE_DEVICE": "device of gpu runs: auto, cpu or cuda (default: auto)",
 }
 
@@ -113,6 +113,11 @@ def database(url: str, sqlite_path: Path) -> dict[str, Any]:
             "DATABASE_URL: expected postgresql://user:password@host:port/name or sqlite:///path, "
             f"found scheme {parts.scheme!r}"
         )
+    host = parts.netloc.rpartition("@")[2]  # never the password
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ImproperlyConfigured(f"DATABASE_URL: expected a port number, found {host!r}") from error
     options: dict[str, Any] = dict(parse_qsl(parts.query))
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -120,7 +125,7 @@ def database(url: str, sqlite_path: Path) -> dict[str, Any]:
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": options.pop("host", None) or unquote(parts.hostname or ""),
-        "PORT": parts.port or "",
+        "PORT": port or "",
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options,

@@ -18,7 +18,7 @@ VAR.mkdir(parents=True, exist_ok=True)
 STORAGE = Path(env.text("HONE_STORAGE", str(VAR / "storage"))).resolve()
 RUNS_ROOT = VAR / "runs"
 BASE_MODEL = env.text("HONE_BASE_MODEL")
-RUN_STALE_S = env.seconds("HONE_RUN_STALE_S", 20.0)
+RUN_STALE_S = env.seconds("HONE_RUN_STALE_S", 15.0)  # without a heartbeat a run is taken from its worker
 DEVICE = env.choice("HONE_DEVICE", ("auto", "cpu", "cuda"))
 
 SECRET_KEY = env.text("HONE_SECRET_KEY") or secret_key(VAR / "secret_key")
@@ -108,7 +108,8 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = VAR / "static"
+STATIC_ROOT = VAR / "static"  # of collectstatic; without it whitenoise finds the files where they are
+STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [
     BASE_DIR / "static",
     ("vendor/d3", BASE_DIR / "node_modules" / "d3" / "dist"),
@@ -173,9 +174,23 @@ SOCKETS = socket_folder(VAR)
 OWN_REDIS_URL = f"unix://{SOCKETS / 'valkey.sock'}"  # of the Valkey that Hone starts for itself
 REDIS_URL = env.text("REDIS_URL") or OWN_REDIS_URL
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
-RUN_STALE_S = 15.0  # without a heartbeat a run is taken from its worker
 
-UNFOLD = {"SITE_TITLE": "Hone", "SITE_HEADER": "Hone", "SITE_SYMBOL": "tune", "SHOW_VIEW_ON_SITE": False}
+BLUE = {  # the accent of static/app.css, in the admin's scale
+    "50": "oklch(97% .014 254.6)", "100": "oklch(93.2% .032 255.6)", "200": "oklch(88.2% .059 254.1)",
+    "300": "oklch(80.9% .105 251.8)", "400": "oklch(70.7% .165 254.6)", "500": "oklch(62.3% .214 259.8)",
+    "600": "oklch(54.6% .215 261)", "700": "oklch(48.8% .2 262)", "800": "oklch(42.4% .17 263)",
+    "900": "oklch(37.9% .146 265.5)", "950": "oklch(28.2% .091 267.9)",
+}  # fmt: skip
+UNFOLD = {
+    "SITE_TITLE": "Hone",
+    "SITE_HEADER": "Hone",
+    "SITE_SYMBOL": "tune",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: f"/{STATIC_URL.strip('/')}/icon.svg"}
+    ],
+    "SHOW_VIEW_ON_SITE": False,
+    "COLORS": {"primary": BLUE},
+}
 
 LOGGING = {
     "version": 1,

@@ -36,9 +36,8 @@ def access(*, request: HttpRequest, project: str, roles: frozenset[Role], scope:
     Raises Http404 without a membership, PermissionDenied for a role outside `roles` or a token of another
     project or scope.
     """
-    membership = (
-        Membership.objects.select_related("project").filter(project__slug=project, user_id=request.user.pk).first()
-    )
+    memberships = Membership.objects.select_related("project").filter(project__slug=project)
+    membership = memberships.filter(user_id=request.user.pk).first() if request.user.pk else None
     if membership is None:
         raise Http404(f"no project {project!r} for you")
     role = Role(membership.role)

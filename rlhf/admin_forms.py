@@ -27,7 +27,7 @@ class PromptImportForm(forms.Form):
         return parsed_prompts(self.cleaned_data["file"])
 
 
-class ProjectAdminForm(forms.ModelForm):  # type: ignore[type-arg]
+class ProjectAdminForm(forms.ModelForm):
     class Meta:
         model = Project
         fields = (

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, QuerySet
 
 from rlhf.models import Completion, ModelVersion, Project, Run
 from rlhf.runs import BATCH, Claim
@@ -50,13 +50,6 @@ def store(*, project: Project, version: ModelVersion, claim: Claim, rows: Iterab
         )
         num_rows += len(batch)
     return num_rows
-
-
-def sweep() -> int:
-    """Delete rows of attempts that can no longer succeed; how many."""
-    ended = Q(run__state__in=(Run.State.FAILED, Run.State.CANCELLED))
-    deleted, _ = Completion.objects.filter(ended | Q(attempt__lt=F("run__attempt"))).delete()
-    return deleted
 
 
 def by_prompt(*, run: Run) -> dict[int, list[Completion]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
+from rlhf.completions import visible
 from rlhf.models import Completion, Estimate, Evaluation, Judge, ModelVersion, Project, Prompt, Run, Verdict
 
 BATCH = 500  # rows per write transaction
@@ -80,10 +81,7 @@ def answers(
     *, version: ModelVersion, prompts: Iterable[Prompt] | QuerySet[Prompt] | None = None
 ) -> dict[int, Completion]:
     """The version's visible answer to each prompt, by prompt id: sample 0 of its earliest evaluation run."""
-    completions = Completion.objects.filter(
-        version=version, sample_index=0, run__purpose=EVALUATION, run__state=Run.State.SUCCEEDED,
-        run__attempt=F("attempt"),
-    )  # fmt: skip
+    completions = visible().filter(version=version, sample_index=0, run__purpose=EVALUATION)
     if prompts is not None:
         wanted = prompts if isinstance(prompts, QuerySet) else [prompt.pk for prompt in prompts]
         completions = completions.filter(prompt__in=wanted)

@@ -34,7 +34,7 @@ class Scope(models.TextChoices):
     LABEL = "label", "label"
 
 
-class Project(models.Model):
+class Project(models.Model):  # type: ignore[django-manager-missing]  # knox has no types for its tokens
     class State(models.TextChoices):
         SETUP = "setup", "setting up"  # exists, the loop does not run yet
         ACTIVE = "active", "active"

@@ -110,10 +110,13 @@ def ask(
         max_attempts=ATTEMPTS,
         created_at=now,
     )
+    asked = Run.objects.filter(project=project, plan_key=plan_key)
+    if found := asked.first():
+        return found
     check(run=run)
     # The unique plan key decides: of two who ask at the same time, one inserts and both read the same row.
     Run.objects.bulk_create([run], ignore_conflicts=True)
-    return Run.objects.get(project=project, plan_key=plan_key)
+    return asked.get()
 
 
 def check(*, run: Run) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from django.conf import settings
 from django.core.files import File
@@ -19,7 +19,7 @@ from django.core.files.storage import default_storage
 CHUNK = 1 << 20
 
 
-def sha256(file: BinaryIO) -> str:
+def sha256(file: BinaryIO | File[Any]) -> str:
     digest = hashlib.sha256()
     while chunk := file.read(CHUNK):
         digest.update(chunk)
@@ -34,14 +34,21 @@ def file_sha256(path: Path) -> str:
 def put(*, name: str, path: Path) -> str:
     """Store a file under exactly this name, and return its hash. Stored already: nothing is written."""
     wanted = file_sha256(path)
-    if default_storage.exists(name):
-        with default_storage.open(name, "rb") as stored:
-            if sha256(stored) == wanted:
-                return wanted
+    while not _holds(name, wanted):
         default_storage.delete(name)
-    with path.open("rb") as file:
-        default_storage.save(name, File(file))
+        with path.open("rb") as file:
+            saved = default_storage.save(name, File(file))
+        if saved == name:
+            break
+        default_storage.delete(saved)  # somebody else stored it at the same time, and this one was given another name
     return wanted
+
+
+def _holds(name: str, wanted: str) -> bool:
+    if not default_storage.exists(name):
+        return False
+    with default_storage.open(name, "rb") as stored:
+        return sha256(stored) == wanted
 
 
 def put_folder(*, name: str, folder: Path) -> None:

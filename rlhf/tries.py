@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from rlhf import prompts, runs
+from rlhf.completions import visible
 from rlhf.errors import Refusal
 from rlhf.models import Completion, ModelVersion, Project, Prompt, Run
 
@@ -47,6 +48,7 @@ def ask(*, project: Project, author: User, text: str, versions: Sequence[ModelVe
     key = secrets.token_hex(8)
     for version in dict.fromkeys(versions):
         configuration = {**project.loop.get("sample", {})}
+        configuration["text"] = {"prompt_format": project.prompt_format, **configuration.get("text", {})}
         configuration["sampling"] = {**configuration.get("sampling", {}), "num_samples": 1}
         runs.ask(
             project=project, kind=Run.Kind.SAMPLE, plan_key=f"try/{key}/{version.pk}", purpose=PURPOSE, policy=version,
@@ -59,7 +61,7 @@ def answers(*, project: Project, key: str) -> list[Answer]:
     """In the order asked; without a completion while the run has not succeeded."""
     asked = Run.objects.filter(project=project, purpose=PURPOSE, plan_key__startswith=f"try/{key}/")
     asked = asked.select_related("policy").order_by("id")
-    completions = {completion.run_id: completion for completion in _visible().filter(run__in=list(asked))}
+    completions = {completion.run_id: completion for completion in visible().filter(run__in=list(asked))}
     ids = {run.pk: run.selection["prompt_ids"][0] for run in asked}
     texts = Prompt.objects.in_bulk(ids.values())
     return [Answer(run, texts[ids[run.pk]], completions.get(run.pk)) for run in asked]
@@ -69,7 +71,3 @@ def _prompt(project: Project, author: User, text: str) -> Prompt:
     new = prompts.new_prompt(value=text)
     prompts.add(project=project, prompts=[new], source=prompts.TRY, author=author)
     return Prompt.objects.get(project=project, sha256=prompts.sha256_of(messages=new.messages))
-
-
-def _visible() -> QuerySet[Completion]:
-    return Completion.objects.filter(run__state=Run.State.SUCCEEDED, attempt=F("run__attempt"))

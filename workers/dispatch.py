@@ -12,10 +12,10 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from rlhf import completions, runs
+from rlhf import leftovers, runs
 from rlhf.models import Project, Run
 from workers import jobs, loop
 
@@ -36,7 +36,7 @@ class Dispatcher:
             try:
                 self.turn(now=timezone.now())
                 if num_turns % SWEEP_EVERY == 0:
-                    completions.sweep()
+                    leftovers.sweep()
                 num_turns += 1
                 self._well("the database")
             except DatabaseError as error:
@@ -44,18 +44,22 @@ class Dispatcher:
                 connection.close()
 
     def turn(self, *, now: datetime) -> None:
+        self.plan(now=now)
+        self._wake()
+
+    def plan(self, *, now: datetime) -> None:
+        """Requeue silent runs, and ask for what every active project lacks next."""
         num_stale = runs.requeue_stale(now=now, stale_s=settings.RUN_STALE_S)
         if num_stale:
             log.warning("%s silent runs are taken from their workers", num_stale)
         for project in Project.objects.filter(state=Project.State.ACTIVE).order_by("id"):
             self._plan(project, now)
-        self._wake()
 
     def _plan(self, project: Project, now: datetime) -> None:
         try:
             loop.plan(project=project, now=now)
             self._well(f"project {project.slug}")
-        except DatabaseError:
+        except (OperationalError, InterfaceError):  # no database: no project can be planned
             raise
         except Exception as error:  # one project's trouble must not stop the others
             if self._complain(f"project {project.slug}", f"{type(error).__name__}: {error}"):

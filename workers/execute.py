@@ -12,11 +12,12 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from rlhf import runs
@@ -44,6 +45,7 @@ class Worker:
     name: str
     starter: Starter
     stopping: threading.Event = field(default_factory=threading.Event)
+    on_beat: Callable[[Progress], None] = lambda progress: None  # for who watches this process
 
     def work(self) -> int:
         """Claim and execute until no run is queued or the worker is to stop; how many it took."""
@@ -72,16 +74,18 @@ class Worker:
 
     def _run_child(self, run: Run, claim: Claim) -> None:
         try:
-            folder = rundir.prepare(run=run, claim=claim)
+            # Copying a large snapshot takes a while, and so does waiting for a starter that still imports.
+            with beating(claim=claim, progress=Progress(phase="prepare")):
+                folder = rundir.prepare(run=run, claim=claim)
+                child = self.starter.run(kind=run.kind, folder=folder)
         except rundir.BadInput as error:
             runs.fail(claim=claim, now=timezone.now(), error=str(error))
             return
-        try:
-            child = self.starter.run(kind=run.kind, folder=folder)
         except StarterDied as error:
             runs.crash(claim=claim, now=timezone.now(), error=str(error))
             return
-        watch = Watch(claim=claim, folder=folder, child=child, stall_s=STALL_S.get(run.kind, LONGEST_STALL_S))
+        stall_s = STALL_S.get(Run.Kind(run.kind), LONGEST_STALL_S)
+        watch = Watch(claim=claim, folder=folder, child=child, stall_s=stall_s, on_beat=self.on_beat)
         try:
             end = watch.until_end(self.stopping)
         finally:
@@ -105,6 +109,7 @@ class Watch:
     folder: Path
     child: Child
     stall_s: float
+    on_beat: Callable[[Progress], None]
     offset: int = 0  # of metrics.jsonl, read so far
     last: dict[str, Any] = field(default_factory=dict)
 
@@ -150,9 +155,11 @@ class Watch:
         )
 
     def beat(self) -> Beat:
+        progress = self.progress()
+        self.on_beat(progress)
         try:
-            return runs.heartbeat(claim=self.claim, now=timezone.now(), progress=self.progress())
-        except OperationalError as error:
+            return runs.heartbeat(claim=self.claim, now=timezone.now(), progress=progress)
+        except (OperationalError, InterfaceError) as error:
             # The child is well, the database is not: go on, the claim tells later whether the run is still ours.
             log.warning("run %s: heartbeat failed: %s", self.claim.run_id, error)
             connection.close()
@@ -165,7 +172,7 @@ class Watch:
             self.last = lines[-1]
             try:
                 runs.record_metrics(claim=self.claim, lines=lines)
-            except OperationalError as error:
+            except (OperationalError, InterfaceError) as error:
                 log.warning("run %s: %s metric lines are late: %s", self.claim.run_id, len(lines), error)
                 connection.close()
                 self.offset = 0  # all lines again next time; those that are stored are left alone

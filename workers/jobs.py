@@ -28,15 +28,16 @@ def work(resource: str) -> None:
 
 def wake(*, resource: str) -> bool:
     """Send "look for work" unless such a message is waiting already. Raises BrokerDown."""
-    try:
-        with app.connection_for_write() as connection:
+    with app.connection_for_write() as connection:
+        try:
             connection.ensure_connection(max_retries=1, timeout=1.0)
             waiting = connection.default_channel.queue_declare(queue=resource, passive=False).message_count
             if waiting:
                 return False
             work.apply_async(args=[resource], queue=resource, expires=EXPIRES_S, connection=connection, retry=False)
-    except (OperationalError, OSError) as error:
-        raise BrokerDown(str(error)) from error
+        # The last two are the transport's own: a broker that ends between two of these calls.
+        except (OperationalError, *connection.connection_errors, *connection.channel_errors) as error:
+            raise BrokerDown(str(error)) from error
     return True
 
 

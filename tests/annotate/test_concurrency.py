@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
+import psycopg
+
 from tests.annotate.pool import OVERLAP
-from tests.services import Servers
+from tests.services import Servers, new_database
 
 NUM_TASKS, NUM_LABELERS = 60, 20
 
@@ -59,3 +62,34 @@ def _post(connection: http.client.HTTPConnection, token: str, path: str, body: d
     content = response.read()
     assert response.status == 200, f"{path}: {response.status} {content[:500]!r}"
     return json.loads(content)
+
+
+def test_a_slot_that_is_taken_between_looking_and_reserving_costs_nothing_but_another_look(
+    live_servers: Callable[..., Servers], postgres_url: str
+) -> None:
+    """PostgreSQL makes the second of two inserts wait for the first; when that commits, the second is refused."""
+    with new_database(url=postgres_url) as url, psycopg.connect(url) as first, psycopg.connect(url) as watcher:
+        servers = live_servers(num=1, database_url=url)
+        tokens = json.loads(servers.run("-m", "tests.annotate.pool", "make", "1", "2"))
+        first.execute(
+            "INSERT INTO annotate_assignment"
+            " (task_id, labeler_id, slot, state, lease_expires_at, order_shown, skip_reason, created_at)"
+            " SELECT task.id, person.id, 0, 'leased', now() + interval '1 hour', '[]', '', now()"
+            " FROM annotate_task task, auth_user person WHERE person.username = 'labeler0'"
+        )
+        connection = http.client.HTTPConnection(urlsplit(servers.urls[0]).netloc, timeout=60)
+        with ThreadPoolExecutor(1) as pool:
+            second = pool.submit(_post, connection, tokens[1], "next", {})
+            _wait_until_somebody_waits(watcher)
+            first.commit()
+            assert second.result()["next"]["slot"] == 1
+
+
+def _wait_until_somebody_waits(watcher: psycopg.Connection) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        row = watcher.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
+        if row and row[0]:
+            return
+        time.sleep(0.05)
+    raise AssertionError("expected the second reservation to wait for the first, found nobody waiting")

@@ -23,15 +23,19 @@ TIMEOUT_MS = 15_000  # a loaded machine takes its time
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--readme-images", action="store_true", help="write the README's screenshots to docs/images")
+    parser.addoption("--screens", help="folder for the pictures that test_screens.py takes (default: a temporary one)")
+    parser.addoption("--readme-images", help="a finished demo's HONE_VAR: write docs/images from it")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    left_out = [item for item in items if item.get_closest_marker("browser")] if CHROMIUM is None else []
+    pictures = [] if config.getoption("--readme-images") else [i for i in items if "readme_images" in i.nodeid]
+    browser_tests = [item for item in items if item.get_closest_marker("browser") and item not in pictures]
+    left_out = pictures + (browser_tests if CHROMIUM is None else [])
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-        print(f"\nNo Chromium on the PATH: {len(left_out)} browser tests are left out.")
+    if CHROMIUM is None and browser_tests:
+        print(f"\nNo Chromium on the PATH: {len(browser_tests)} browser tests are left out.")
 
 
 # Per module, not per session: while Playwright runs, Django refuses queries in the same thread, and tests of other
@@ -47,7 +51,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
     with services.servers(num=1, database_url="", var=tmp_path_factory.mktemp("var")) as running:
-        running.run("-m", "tests.browser.world", "people")
+        running.run("-m", "tests.browser", "world", "people")
         yield running
 
 
@@ -56,7 +60,7 @@ def world(servers: services.Servers) -> Callable[..., dict[str, Any]]:
     """world("labeling") makes that project in the servers' database and tells its slug (tests/browser/world.py)."""
 
     def make(*arguments: str) -> dict[str, Any]:
-        return json.loads(servers.run("-m", "tests.browser.world", *arguments).splitlines()[-1])
+        return json.loads(servers.run("-m", "tests.browser", "world", *arguments).splitlines()[-1])
 
     return make
 

@@ -35,7 +35,7 @@ def _longest_first(starts: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(starts.items(), key=lambda item: -len(item[0]))
 
 
-def test_a_demonstration_and_a_ranking_with_a_tie_by_keys_alone_are_stored(
+def test_a_demonstration_and_a_ranking_with_a_tie_by_keys_alone_are_in_the_next_snapshot(
     labeler: Visitor, world: Callable[..., dict[str, Any]]
 ) -> None:
     made = world("labeling", "by-keys")
@@ -53,9 +53,11 @@ def test_a_demonstration_and_a_ranking_with_a_tie_by_keys_alone_are_stored(
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Nothing to label right now")).to_be_visible()
 
-    written, ranked = world("submissions", "by-keys")["bodies"]
-    assert written == {"text": ANSWER}
-    assert sorted(ranked["ranks"].values()) == [1, 2, 2, 3]  # dense
+    (demonstration,) = world("freeze", "by-keys", "demonstrations")["rows"]
+    assert demonstration["completion"] == ANSWER
+    (ranking,) = world("freeze", "by-keys", "rankings")["rows"]
+    stored = dict(zip(ranking["completions"], ranking["ranks"], strict=True))
+    assert [stored[text] for text in made["texts"]] == [1, 3, 2, 2]  # dense
     assert labeler.complaints == []
 
 

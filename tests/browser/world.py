@@ -1,26 +1,29 @@
-"""Projects for the browser tests, made in the servers' own database: `python -m tests.browser.world PLACE ...`.
+"""Projects for the browser tests, made in the servers' own database: `python -m tests.browser world PLACE ...`.
 
-The last line of the output is JSON. Rows are made the way the product makes them where it has a way.
+Rows are made the way the product makes them where it has a way.
 """
 
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from typing import Any
 
-import django
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.files.storage import default_storage
+from django.utils import timezone
 
-django.setup()
-
-from django.contrib.auth.models import User  # noqa: E402 (models need the set-up above)
-
-from annotate import protocols  # noqa: E402
-from annotate.models import Protocol, Submission  # noqa: E402
-from rlhf.models import Membership, Project, Prompt, Role  # noqa: E402
-from rlhf.prompts import add, new_prompt  # noqa: E402
-from tests.annotate import rows  # noqa: E402
-from tests.browser.conftest import PASSWORD  # noqa: E402
+from annotate import protocols
+from annotate.models import Protocol, Submission
+from rlhf import runs
+from rlhf.models import DatasetSnapshot, Membership, Project, Prompt, Role, Run
+from rlhf.prompts import add, new_prompt
+from tests.annotate import rows
+from tests.browser import record
+from tests.browser.conftest import PASSWORD
+from workers.execute import open_worker
 
 THANKS = "My neighbour watered my plants for three weeks. Write her a short thank-you note; she hates fuss."
 NOTES = [
@@ -84,9 +87,43 @@ def ranking(slug: str) -> dict[str, Any]:
     return {"slug": slug, "texts": NOTES}
 
 
+def research(slug: str) -> dict[str, Any]:
+    """A project two rounds old (tests/browser/record.py)."""
+    made = project(slug=slug, name="Kind answers")
+    record.build(made)
+    return {"slug": slug}
+
+
+def freeze(slug: str, dataset: str) -> dict[str, Any]:
+    """Ask for a snapshot as the loop does and let a worker of this process make it; its rows, read from the JSONL."""
+    made = Project.objects.get(slug=slug)
+    selection: dict[str, Any] = {"dataset": dataset}
+    if dataset == "rankings":
+        selection |= {"iteration": 0, "old_weight": 0.5}
+    asked = runs.ask(
+        project=made, kind=Run.Kind.FREEZE, plan_key=f"test-{dataset}", selection=selection, now=timezone.now()
+    )
+    open_worker(resource=Run.Resource.CPU).work()
+    asked.refresh_from_db()
+    snapshot = DatasetSnapshot.objects.get(pk=asked.made_snapshot_id)
+    with default_storage.open(snapshot.jsonl) as file:
+        return {"rows": [json.loads(line) for line in file]}
+
+
 def submissions(slug: str) -> dict[str, Any]:
     stored = Submission.objects.filter(project__slug=slug).order_by("id")
     return {"bodies": [row.body for row in stored], "drafts": [row.assignment.draft for row in stored]}
+
+
+def session(name: str) -> dict[str, Any]:
+    """A signed-in session of an account whose password is not known here."""
+    user = User.objects.get(username=name)
+    store = SessionStore()
+    store[SESSION_KEY] = str(user.pk)
+    store[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    store[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    store.save()
+    return {"key": store.session_key}
 
 
 def _prompt(made: Project, text: str) -> Prompt:
@@ -94,7 +131,16 @@ def _prompt(made: Project, text: str) -> Prompt:
     return Prompt.objects.filter(project=made).latest("id")
 
 
-PLACES = {"people": people, "labeling": labeling, "ranking": ranking, "submissions": submissions}
+PLACES: dict[str, Callable[..., dict[str, Any]]] = {
+    "people": people,
+    "labeling": labeling,
+    "ranking": ranking,
+    "research": research,
+    "freeze": freeze,
+    "submissions": submissions,
+    "session": session,
+}
 
-if __name__ == "__main__":
-    print(json.dumps(PLACES[sys.argv[1]](*sys.argv[2:])))
+
+def main(place: str, *arguments: str) -> dict[str, Any]:
+    return PLACES[place](*arguments)

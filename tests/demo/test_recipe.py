@@ -1,5 +1,6 @@
 """The recipe is one that learning and the loop accept, and the base model is made once and found again."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from rlhf.learning import configs
 
 
 def test_the_project_loop_accepts_the_recipe() -> None:
-    settings = loop_settings.parse(recipe.loop_settings(seed=2, num_rounds=3))
-    assert settings.num_rounds == 3 and settings.seed == 2
+    for sizes in recipe.SIZES.values():
+        settings = loop_settings.parse(recipe.loop_settings(seed=2, num_rounds=3, sizes=sizes))
+        assert settings.num_rounds == 3 and settings.seed == 2
 
 
 def test_the_judge_and_pretraining_configurations_are_complete() -> None:
@@ -56,30 +58,28 @@ def test_equal_seeds_give_equal_weights(texts: list[str]) -> None:
     assert 400_000 < models[0].num_parameters() < 500_000
 
 
-def test_the_base_model_is_made_once_and_then_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipe, "NUM_CORPUS", 320)
+def test_the_base_model_is_made_once_and_then_found(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    folder = pretraining.ensure(cache=tmp_path, seed=0, on_progress=lambda step, total: seen.append((step, total)))
+    ask = partial(pretraining.ensure, cache=tmp_path, seed=0, num_examples=320)
+    folder = ask(on_progress=lambda step, total: seen.append((step, total)))
     made_at = folder.stat().st_mtime_ns
-    again = pretraining.ensure(cache=tmp_path, seed=0, on_progress=lambda *_: pytest.fail("trained again"))
+    again = ask(on_progress=lambda *_: pytest.fail("trained again"))
     assert again == folder and folder.stat().st_mtime_ns == made_at
     assert seen[-1] == (20, 20)
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
     assert AutoModelForCausalLM.from_pretrained(folder).config.vocab_size == len(AutoTokenizer.from_pretrained(folder))
 
 
-def test_another_seed_or_recipe_is_another_base_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipe, "NUM_CORPUS", 20)
-    rows = pretraining.corpus_rows(seed=0)
+def test_another_seed_or_recipe_is_another_base_model() -> None:
+    rows = pretraining.corpus_rows(seed=0, num_examples=20)
     names = {pretraining.fingerprint(seed=0, rows=rows), pretraining.fingerprint(seed=1, rows=rows)}
     names.add(pretraining.fingerprint(seed=0, rows=rows[:-1]))
     assert len(names) == 3
 
 
 def test_a_failed_child_leaves_nothing_to_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipe, "NUM_CORPUS", 20)
     bad = recipe.pretraining(seed=0) | {"text": {"prompt_format": "chat", "max_prompt_tokens": 5_000}}
     monkeypatch.setattr(recipe, "pretraining", lambda *, seed: bad)
     with pytest.raises(pretraining.PretrainingFailed, match="exit code 2"):
-        pretraining.ensure(cache=tmp_path, seed=0, on_progress=lambda *_: None)
+        pretraining.ensure(cache=tmp_path, seed=0, num_examples=20, on_progress=lambda *_: None)
     assert [path.suffix for path in tmp_path.iterdir()] == [".part"]

@@ -19,7 +19,6 @@ from rlhf.models import Completion, Evaluation, Judge, Project, Prompt, Run, Spl
 from workers.demo.world import World
 
 GOLD = "gold score of the demo"
-NUM_AUDIT_PROMPTS = 1_200  # held out, never trained on; exact ties of the gold score leave over 1,000
 PURPOSE = "audit"
 
 
@@ -58,7 +57,7 @@ def reports(*, project: Project) -> list[RewardModelReport]:
 def _ask_samples(*, world: World, now: datetime) -> None:
     """Two answers a prompt by the version that the round starts from: what its reward model will have to order."""
     prompts = world.project.prompts.filter(split=Split.HELD_OUT, source="grammar").order_by("-id")
-    prompt_ids = list(prompts.values_list("pk", flat=True)[:NUM_AUDIT_PROMPTS])
+    prompt_ids = list(prompts.values_list("pk", flat=True)[: world.sizes.num_audit_prompts])
     sampled = Run.objects.filter(project=world.project, kind=Run.Kind.SAMPLE, purpose="ranking")
     for run in sampled.select_related("policy"):
         configuration = recipe.loop(seed=world.seed)["sample"]

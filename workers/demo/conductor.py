@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from annotate.management.demo import pretraining
+from annotate.management.demo.recipe import STANDARD, Sizes
 from rlhf.models import Project, Run
 from workers.demo import audit, report, stages, view, world
 from workers.demo.people import People
@@ -31,13 +32,13 @@ class DemoFailed(RuntimeError):
 class BaseModel:
     """The tiny base model, pre-trained in a thread of its own while people write the first demonstrations."""
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int, num_examples: int) -> None:
         self.stage = stages.Stage("pre-training", 0, unit="step", running=True)
         self.folder: Path | None = None
         self.error: Exception | None = None
-        threading.Thread(target=self._make, args=(seed,), daemon=True).start()
+        threading.Thread(target=self._make, args=(seed, num_examples), daemon=True).start()
 
-    def _make(self, seed: int) -> None:
+    def _make(self, seed: int, num_examples: int) -> None:
         started = time.monotonic()
 
         def on_progress(step: int, total_steps: int) -> None:
@@ -45,16 +46,18 @@ class BaseModel:
             self.stage.busy_s = time.monotonic() - started
 
         try:
-            self.folder = pretraining.ensure(cache=settings.VAR / "base_models", seed=seed, on_progress=on_progress)
+            cache = settings.VAR / "base_models"
+            self.folder = pretraining.ensure(cache=cache, seed=seed, num_examples=num_examples, on_progress=on_progress)
         except Exception as error:  # raised again by the thread that watches
             self.error = error
         self.stage.running = False
 
 
 class Demo:
-    def __init__(self, *, rounds: int, seed: int, port: int) -> None:
+    def __init__(self, *, rounds: int, seed: int, port: int, sizes: Sizes = STANDARD) -> None:
         self.seed = seed
         self.rounds = rounds
+        self.sizes = sizes
         self.console = Console(width=None if sys.stdout.isatty() else 100)
         self.started = time.monotonic()
         self.parts = Parts(port=port)
@@ -62,8 +65,8 @@ class Demo:
 
     def run(self, *, serve: bool) -> None:
         call_command("migrate", verbosity=0)
-        self.base = BaseModel(seed=self.seed)
-        self.world = world.create(seed=self.seed, rounds=self.rounds)
+        self.base = BaseModel(seed=self.seed, num_examples=self.sizes.num_corpus)
+        self.world = world.create(seed=self.seed, rounds=self.rounds, sizes=self.sizes)
         self.parts.start()
         self.parts.wait_ready()
         self.console.print(view.addresses(url=self.parts.url, password=world.PASSWORD, var=str(settings.VAR)))
@@ -109,6 +112,7 @@ class Demo:
         audit.advance(world=self.world, now=timezone.now())
 
     def _raise_faults(self) -> None:
+        self.parts.check()
         for error in (self.base.error, self.people.failure if self.people else None):
             if error is not None:
                 raise DemoFailed(f"{type(error).__name__}: {error}") from error
@@ -145,4 +149,4 @@ class Demo:
         world.keep_open(world=self.world)
         self.console.print(f"Serving on {self.parts.url} until Ctrl-C; the next round's tasks wait for you.")
         connection.close()
-        threading.Event().wait()
+        self.parts.serve()

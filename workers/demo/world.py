@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 
 from annotate import batches, imports
 from annotate.management.demo import grammar, labelers, recipe
+from annotate.management.demo.recipe import Sizes
 from annotate.models import Protocol, Task
 from rlhf import prompts
 from rlhf.models import Membership, Project, ProjectToken, Prompt, Role, Scope, Split
@@ -18,7 +19,6 @@ from workers.loop import DEMONSTRATIONS
 SLUG = "demo"
 PASSWORD = "hone-demo"  # noqa: S105 (the demo listens on loopback only, and prints it)
 PEOPLE = {"admin": Role.MANAGER, "researcher": Role.RESEARCHER, "labeler": Role.LABELER}
-NUM_PROMPTS = 5_000
 HELD_OUT_SHARE = 0.26  # about 1,300 prompts: the audit of the reward model wants 1,000 that nothing was trained on
 IMPORTED = "import"
 
@@ -28,9 +28,10 @@ class World:
     project: Project
     seed: int
     rounds: int
+    sizes: Sizes
 
 
-def create(*, seed: int, rounds: int) -> World:
+def create(*, seed: int, rounds: int, sizes: Sizes) -> World:
     """The project with its people, protocols, prompts and the first batch of tasks; setting up, not yet active."""
     project, _ = Project.objects.get_or_create(
         slug=SLUG,
@@ -40,29 +41,14 @@ def create(*, seed: int, rounds: int) -> World:
             "prompt_format": "chat",
             "salt": f"demo-{seed}",
             "held_out_share": HELD_OUT_SHARE,
-            "loop": loop(seed=seed, rounds=rounds),
+            "loop": recipe.loop_settings(seed=seed, num_rounds=rounds, sizes=sizes),
         },
     )
     _accounts(project)
     _protocols(project)
-    _prompts(project, seed=seed)
-    _first_tasks(project)
-    return World(project=project, seed=seed, rounds=rounds)
-
-
-def loop(*, seed: int, rounds: int) -> dict[str, object]:
-    return {
-        "seed": seed,
-        "num_rounds": rounds,
-        "num_demonstrations": recipe.NUM_DEMONSTRATIONS,
-        "num_ranking_prompts": recipe.NUM_RANKING_PROMPTS,
-        "num_held_out_ranking_prompts": recipe.NUM_HELD_OUT_RANKING_PROMPTS,
-        "num_best_of_n_prompts": recipe.NUM_BEST_OF_N_PROMPTS,
-        "num_ppo_prompts": recipe.NUM_PPO_PROMPTS,
-        "num_compare_tasks": recipe.NUM_COMPARE_TASKS,
-        "old_rankings_weight": recipe.OLD_RANKINGS_WEIGHT,
-        **recipe.loop(seed=seed),
-    }
+    _prompts(project, seed=seed, num_prompts=sizes.num_prompts)
+    _first_tasks(project, sizes)
+    return World(project=project, seed=seed, rounds=rounds, sizes=sizes)
 
 
 def activate(*, world: World, base_model: str) -> None:
@@ -83,7 +69,8 @@ def import_demonstrations(*, world: World) -> int:
     """The rest of the SFT data, which no labeler of the demo writes; returns how many were new."""
     asked = set(Task.objects.filter(project=world.project, batch=DEMONSTRATIONS).values_list("prompt_id", flat=True))
     rest = [prompt for prompt in _prompts_of(world.project, Split.TRAIN) if prompt.pk not in asked]
-    wanted = recipe.NUM_DEMONSTRATIONS - len(_first_prompts(world.project)[Split.TRAIN])
+    num_asked = len(_first_prompts(world.project, world.sizes)[Split.TRAIN])
+    wanted = world.sizes.num_demonstrations - num_asked
     rows = []
     for prompt in rest[:wanted]:
         text = prompt.messages[-1]["content"]
@@ -137,10 +124,10 @@ def _protocols(project: Project) -> None:
         )
 
 
-def _prompts(project: Project, *, seed: int) -> None:
-    if project.prompts.filter(source="grammar").count() >= NUM_PROMPTS:
+def _prompts(project: Project, *, seed: int, num_prompts: int) -> None:
+    if project.prompts.filter(source="grammar").count() >= num_prompts:
         return
-    requests = (grammar.request(seed=seed, index=index) for index in range(NUM_PROMPTS))
+    requests = (grammar.request(seed=seed, index=index) for index in range(num_prompts))
     prompts.add(
         project=project,
         prompts=(prompts.NewPrompt(tuple(request.messages), request.kind) for request in requests),
@@ -148,15 +135,15 @@ def _prompts(project: Project, *, seed: int) -> None:
     )
 
 
-def _first_tasks(project: Project) -> None:
-    for prompts_of_split in _first_prompts(project).values():
+def _first_tasks(project: Project, sizes: Sizes) -> None:
+    for prompts_of_split in _first_prompts(project, sizes).values():
         batches.open_demonstrations(project=project, prompts=prompts_of_split, batch=DEMONSTRATIONS)
 
 
-def _first_prompts(project: Project) -> dict[Split, list[Prompt]]:
+def _first_prompts(project: Project, sizes: Sizes) -> dict[Split, list[Prompt]]:
     """Prompts of the labeled demonstrations, in the project's proportion: on the held-out ones SFT is measured."""
-    num_held_out = round(recipe.NUM_LABELED_DEMONSTRATIONS * HELD_OUT_SHARE)
-    limits = {Split.TRAIN: recipe.NUM_LABELED_DEMONSTRATIONS - num_held_out, Split.HELD_OUT: num_held_out}
+    num_held_out = round(sizes.num_labeled_demonstrations * HELD_OUT_SHARE)
+    limits = {Split.TRAIN: sizes.num_labeled_demonstrations - num_held_out, Split.HELD_OUT: num_held_out}
     return {split: _prompts_of(project, split)[:limit] for split, limit in limits.items()}
 
 

@@ -7,7 +7,6 @@ data/demonstrations.parquet where config.json expects them, then the project's o
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rlhf.learning import configs, lifeline, tables
+from rlhf.learning import configs, tables
 from rlhf.learning.__main__ import main as run_stage
 
 PAD, END = "<|pad|>", "<|end|>"
@@ -90,5 +89,4 @@ def main(*, seed: int, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    lifeline.die_with(os.getppid())
     sys.exit(main(seed=int(sys.argv[1]), folder=Path(sys.argv[2])))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from annotate.management.demo import grammar, recipe
-from rlhf.learning import tables
+from rlhf.learning import tables, tether
 
 ROOT = Path(__file__).resolve().parents[3]
 _POLL_S = 0.2
@@ -30,7 +30,7 @@ class PretrainingFailed(RuntimeError):
     """A child process that ended badly; the message holds what it said last."""
 
 
-def ensure(*, cache: Path, seed: int, on_progress: Callable[[int, int], None]) -> Path:
+def ensure(*, cache: Path, seed: int, num_examples: int, on_progress: Callable[[int, int], None]) -> Path:
     """Folder of the pre-trained model for this seed; made in about half a minute unless the cache has it.
 
     `on_progress(step, total_steps)` is called as training goes on.
@@ -38,7 +38,7 @@ def ensure(*, cache: Path, seed: int, on_progress: Callable[[int, int], None]) -
     Raises:
         PretrainingFailed: the child process failed; the cache is as before.
     """
-    rows = corpus_rows(seed=seed)
+    rows = corpus_rows(seed=seed, num_examples=num_examples)
     folder = cache / fingerprint(seed=seed, rows=rows)
     if folder.exists():
         return folder
@@ -51,10 +51,10 @@ def ensure(*, cache: Path, seed: int, on_progress: Callable[[int, int], None]) -
     return folder
 
 
-def corpus_rows(*, seed: int) -> list[Row]:
+def corpus_rows(*, seed: int, num_examples: int) -> list[Row]:
     """The mixed-quality corpus, in the columns of data/demonstrations.parquet."""
     rows = []
-    for index in range(recipe.NUM_CORPUS):
+    for index in range(num_examples):
         request, text = grammar.corpus_example(seed=seed, index=index)
         rows.append(
             {
@@ -89,7 +89,9 @@ def _write_inputs(work: Path, *, seed: int, rows: list[Row]) -> None:
 
 def _start(work: Path, *, seed: int) -> subprocess.Popen[bytes]:
     """Start the child; what it says goes to a file, since nobody reads a pipe while it works."""
-    command = [sys.executable, "-m", f"{__package__}.base_model", str(seed), str(work)]
+    # Tethered: it must not outlive this process, not even while it imports torch.
+    tethered = [sys.executable, tether.__file__, str(os.getpid())]
+    command = [*tethered, sys.executable, "-m", f"{__package__}.base_model", str(seed), str(work)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     with (work / "log.txt").open("wb") as log:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)

@@ -5,21 +5,54 @@ Dicts in the shape of rlhf/learning/configs.py without paths to models, which ar
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 SettingsOfStage = dict[str, Any]
 
-# Sizes, in prompts or rows.
-NUM_CORPUS = 12_000
-NUM_DEMONSTRATIONS = 1_500
-NUM_LABELED_DEMONSTRATIONS = 300  # of them come through the labeling API, the others by import
-NUM_RANKING_PROMPTS = 600
-NUM_HELD_OUT_RANKING_PROMPTS = 100
-NUM_COMPLETIONS = 4
-NUM_BEST_OF_N_PROMPTS = 192
-NUM_PPO_PROMPTS = 1_024
-NUM_COMPARE_TASKS = 100
+NUM_COMPLETIONS = 4  # of a ranking
 OLD_RANKINGS_WEIGHT = 0.5
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything, in prompts or rows."""
+
+    num_corpus: int = 12_000  # examples that the base model is pre-trained on
+    num_prompts: int = 5_000
+    num_demonstrations: int = 1_500
+    num_labeled_demonstrations: int = 300  # of them come through the labeling API, the others by import
+    num_ranking_prompts: int = 600
+    num_held_out_ranking_prompts: int = 100
+    num_best_of_n_prompts: int = 192
+    num_ppo_prompts: int = 1_024
+    num_compare_tasks: int = 100
+    num_audit_prompts: int = 1_200  # held out, never trained on; exact ties of the gold score leave over 1,000
+    num_ppo_iterations: int = 12
+    num_rollouts: int = 128  # of a PPO iteration
+    checkpoint_every: int = 25  # steps of SFT; the other stages in proportion
+    max_losses: int = 2  # this many rounds in a row without a promotion pause the loop
+
+
+STANDARD = Sizes()
+# For tests of the machinery: every part is real, and too little is learned for win rates to mean anything.
+SMALL = Sizes(
+    num_corpus=1_600,
+    num_prompts=600,
+    num_demonstrations=160,
+    num_labeled_demonstrations=40,
+    num_ranking_prompts=64,
+    num_held_out_ranking_prompts=16,
+    num_best_of_n_prompts=32,
+    num_ppo_prompts=96,
+    num_compare_tasks=12,
+    num_audit_prompts=60,
+    num_ppo_iterations=6,
+    num_rollouts=32,
+    checkpoint_every=2,
+    max_losses=0,
+)
+SIZES = {"standard": STANDARD, "small": SMALL}
 
 TEXT = {"prompt_format": "chat", "max_prompt_tokens": 64, "max_completion_tokens": 48}
 
@@ -42,11 +75,11 @@ def pretraining(*, seed: int) -> SettingsOfStage:
     }
 
 
-def loop(*, seed: int) -> dict[str, SettingsOfStage]:
+def loop(*, seed: int, sizes: Sizes = STANDARD) -> dict[str, SettingsOfStage]:
     """Configurations of the stages that a round runs, by kind."""
     return {
         "sft": {
-            "engine": _engine(seed=seed, checkpoint_every=25),
+            "engine": _engine(seed=seed, checkpoint_every=sizes.checkpoint_every),
             "text": TEXT,
             "optimizer": {"learning_rate": 1e-3, "schedule": "cosine"},
             "num_epochs": 1,
@@ -59,7 +92,7 @@ def loop(*, seed: int) -> dict[str, SettingsOfStage]:
             "sampling": {"num_samples": NUM_COMPLETIONS, "temperature": 1.0, "batch_size": 256},
         },
         "reward": {
-            "engine": _engine(seed=seed, checkpoint_every=50),
+            "engine": _engine(seed=seed, checkpoint_every=2 * sizes.checkpoint_every),
             "text": TEXT,
             "optimizer": {"learning_rate": 1e-3, "schedule": "cosine", "eps": 1e-8},
             "num_epochs": 2,
@@ -76,16 +109,16 @@ def loop(*, seed: int) -> dict[str, SettingsOfStage]:
             "micro_batch_size": 32,
         },
         "ppo": {
-            "engine": _engine(seed=seed, checkpoint_every=4),
+            "engine": _engine(seed=seed, checkpoint_every=max(1, sizes.checkpoint_every // 6)),
             "text": TEXT,
             "optimizer": {"learning_rate": 3e-4, "schedule": "constant", "warmup_share": 0.0},
             "value_learning_rate": 3e-4,
             "temperature": 1.0,
-            "num_iterations": 12,
-            "rollouts_per_iteration": 128,
+            "num_iterations": sizes.num_ppo_iterations,
+            "rollouts_per_iteration": sizes.num_rollouts,
             "num_epochs": 2,
-            "minibatch_size": 64,
-            "micro_batch_size": 64,
+            "minibatch_size": min(64, sizes.num_rollouts),
+            "micro_batch_size": min(64, sizes.num_rollouts),
             "clip_range": 0.2,
             "gamma": 1.0,
             "gae_lambda": 0.95,
@@ -96,18 +129,20 @@ def loop(*, seed: int) -> dict[str, SettingsOfStage]:
     }
 
 
-def loop_settings(*, seed: int, num_rounds: int) -> dict[str, Any]:
+def loop_settings(*, seed: int, num_rounds: int, sizes: Sizes = STANDARD) -> dict[str, Any]:
     """What `Project.loop` holds, in the shape of rlhf/loop_settings.py."""
     return {
         "seed": seed,
         "num_rounds": num_rounds,
-        "num_demonstrations": NUM_DEMONSTRATIONS,
-        "num_ranking_prompts": NUM_RANKING_PROMPTS,
-        "num_held_out_ranking_prompts": NUM_HELD_OUT_RANKING_PROMPTS,
-        "num_best_of_n_prompts": NUM_BEST_OF_N_PROMPTS,
-        "num_ppo_prompts": NUM_PPO_PROMPTS,
+        "num_demonstrations": sizes.num_demonstrations,
+        "num_ranking_prompts": sizes.num_ranking_prompts,
+        "num_held_out_ranking_prompts": sizes.num_held_out_ranking_prompts,
+        "num_best_of_n_prompts": sizes.num_best_of_n_prompts,
+        "num_ppo_prompts": sizes.num_ppo_prompts,
+        "num_compare_tasks": sizes.num_compare_tasks,
         "old_rankings_weight": OLD_RANKINGS_WEIGHT,
-        **loop(seed=seed),
+        "max_losses": sizes.max_losses,
+        **loop(seed=seed, sizes=sizes),
     }
 
 
