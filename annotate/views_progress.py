@@ -10,7 +10,7 @@ from django.views.decorators.http import conditional_page
 from annotate.models import Protocol, Task
 from rlhf.access import READERS, access
 
-NEWEST = 6  # batches shown
+NEWEST = 3  # batches shown
 
 
 @conditional_page

@@ -124,7 +124,7 @@ class World:
         train = list(_TRAIN)[(number - 1) * size : number * size]
         held_out = list(_HELD_OUT)[: recipe.STANDARD.num_held_out_ranking_prompts]
         completions = self.completions(model, train + held_out, f"completions-{number}")
-        rows = []
+        rows: list[Row] = []
         for index, texts in completions.items():
             prompt = self.prompt(index)
             key = labelers.task_key(prompt.text, texts)
@@ -177,7 +177,7 @@ class World:
 
 def reward_accuracy(world: World, answers: dict[int, list[str]], reward: Path, number: int) -> list[str]:
     """A reward model against the gold order and against fresh noisy labels, on two samples of each held-out prompt."""
-    pairs = [(index, *texts) for index, texts in answers.items()]
+    pairs = [(index, texts[0], texts[1]) for index, texts in answers.items()]
     right, noisy, ceiling, flips = [], [], [], []
     for (index, a, b), row in zip(pairs, world.judge(reward, pairs, f"accuracy-{number}"), strict=True):
         difference = world.gold(index, a) - world.gold(index, b)

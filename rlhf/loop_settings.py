@@ -38,7 +38,6 @@ class LoopSettings:
     num_ppo_prompts: int = 1_000  # train prompts for PPO
     num_compare_tasks: int = 50  # held-out prompts that people compare per evaluation
     old_rankings_weight: float = 0.5  # weight of a ranking of an earlier iteration in the reward model's data
-    decision_level: float = 0.05  # two-sided level of the promotion's interval
     people_timeout_hours: float = 168.0  # compare tasks not answered by then leave the current version in place
     max_losses: int = 2  # this many losses in a row pause the loop
     sft: dict[str, Any] = field(default_factory=dict)
@@ -69,8 +68,6 @@ def _check(name: str, value: Any) -> None:
         good, expected = isinstance(value, dict), "an object"
     elif name == "num_rounds":
         good, expected = value is None or (type(value) is int and value >= 1), "a number of rounds from 1, or null"
-    elif name == "decision_level":
-        good, expected = type(value) is float and 0 < value < 1, "a number between 0 and 1"
     elif name in ("old_rankings_weight", "people_timeout_hours"):
         good, expected = type(value) in (int, float) and value >= 0, "a number from 0"
     else:

@@ -126,9 +126,7 @@ def _estimate_of(turn: Turn, opened: list[Evaluation], number: int) -> Run | Non
     snapshot = made_snapshot(turn, f"freeze/verdicts/{turn.iteration}/{number}", selection)
     if snapshot is None:
         return None
-    configuration = {"confidence": 1 - turn.settings.decision_level}
-    key = f"estimate/{turn.iteration}/{number}"
-    return ask(turn, Run.Kind.ESTIMATE, key, configuration=configuration, snapshot=snapshot)
+    return ask(turn, Run.Kind.ESTIMATE, f"estimate/{turn.iteration}/{number}", configuration={}, snapshot=snapshot)
 
 
 def _decide(turn: Turn, evaluation: Evaluation, run: Run) -> None:

