@@ -97,7 +97,7 @@ def _weights_sha256(result: dict[str, Any], name: str) -> str:
 
 
 def _register(run: Run, output: str, path: str, weights_sha256: str, result: dict[str, Any]) -> ModelVersion:
-    kind, name, number = _identity(run) if output == "model" else _value_identity(run)
+    kind, name, number = identity(run=run) if output == "model" else _value_identity(run)
     return versions.register(
         project=run.project,
         kind=kind,
@@ -111,7 +111,7 @@ def _register(run: Run, output: str, path: str, weights_sha256: str, result: dic
     )
 
 
-def _identity(run: Run) -> tuple[str, str, int | None]:
+def identity(*, run: Run) -> tuple[str, str, int | None]:
     """Kind, name, number: the loop has candidates v0, v1 ... and artifacts rm1, bon1 ...; others bear their run."""
     if run.purpose != "loop":
         return run.kind, f"{run.kind}-{run.pk}", None
@@ -121,7 +121,7 @@ def _identity(run: Run) -> tuple[str, str, int | None]:
 
 
 def _value_identity(run: Run) -> tuple[str, str, None]:
-    _, name, number = _identity(run)
+    _, name, number = identity(run=run)
     return ModelVersion.Kind.VALUE, f"value{number}" if number is not None else f"{name}-value", None
 
 

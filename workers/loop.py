@@ -14,6 +14,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.db import transaction
+from django.db.models import QuerySet
+
 from annotate import batches, protocols
 from annotate.models import Demonstration, Protocol, Task
 from rlhf import completions, loop_settings, versions
@@ -27,11 +30,19 @@ DEMONSTRATIONS = "demonstrations"
 def plan(*, project: Project, now: datetime) -> None:
     """Ask for whatever an active project lacks next. Raises BadLoopSettings."""
     settings = loop_settings.parse(project.loop)
-    num_decided = Promotion.objects.filter(project=project).count()
-    turn = Turn(project=project, settings=settings, now=now, iteration=num_decided)
-    if num_decided == 0:
+    num_decided = -1
+    # A decision opens the next iteration at once: nothing queued afterwards means that people are next.
+    while num_decided != (found := Promotion.objects.filter(project=project).count()):
+        if num_decided >= 0 and not Project.objects.filter(pk=project.pk, state=Project.State.ACTIVE).exists():
+            return  # the decision has paused it
+        num_decided = found
+        _plan(Turn(project=project, settings=settings, now=now, iteration=num_decided))
+
+
+def _plan(turn: Turn) -> None:
+    if turn.iteration == 0:
         _plan_first_version(turn)
-    elif settings.num_rounds is not None and num_decided > settings.num_rounds:
+    elif turn.settings.num_rounds is not None and turn.iteration > turn.settings.num_rounds:
         decision.finish(turn)
     else:
         _plan_iteration(turn)
@@ -58,23 +69,39 @@ def _plan_first_version(turn: Turn) -> None:
 
 def _demonstrations_are_in(turn: Turn) -> bool:
     """Open as many tasks as are missing; true once there are enough and none of the tasks is open."""
-    project, wanted = turn.project, turn.settings.num_demonstrations
-    tasks = Task.objects.filter(project=project, batch=DEMONSTRATIONS).exclude(state=Task.State.CLOSED)
-    counted = Demonstration.objects.filter(project=project, counts=True, prompt__split=Split.TRAIN)
-    num_asked = tasks.filter(prompt__split=Split.TRAIN).count()
-    num_missing = max(0, wanted - num_asked - counted.filter(submission=None).count())
-    # Held-out prompts in the project's proportion: on those SFT is measured.
-    share = project.held_out_share
+    missing = _missing_demonstrations(turn)
+    prompts = [
+        prompt
+        for split, limit in missing.items()
+        for prompt in choice.fresh(project=turn.project, split=split, purpose=DEMONSTRATIONS, limit=limit)
+    ]
+    if prompts:
+        with transaction.atomic():
+            # Of two planners that have counted the same, the second one waits here and then finds nothing missing.
+            Project.objects.select_for_update(no_key=True).get(pk=turn.project.pk)
+            if missing == _missing_demonstrations(turn):
+                batches.open_demonstrations(project=turn.project, prompts=prompts, batch=DEMONSTRATIONS)
+    num_written = _demonstrations(turn).count()
+    return num_written >= turn.settings.num_demonstrations and not _tasks(turn).filter(state=Task.State.OPEN).exists()
+
+
+def _missing_demonstrations(turn: Turn) -> dict[Split, int]:
+    """Tasks yet to be opened. Held-out ones in the project's proportion: on those SFT is measured."""
+    num_asked = _tasks(turn).filter(prompt__split=Split.TRAIN).count()
+    num_imported = _demonstrations(turn).filter(submission=None).count()
+    num_missing = max(0, turn.settings.num_demonstrations - num_asked - num_imported)
+    share = turn.project.held_out_share
     num_held_out = round((num_asked + num_missing) * share / (1 - share))
-    missing = {
-        Split.TRAIN: num_missing,
-        Split.HELD_OUT: max(0, num_held_out - tasks.filter(prompt__split=Split.HELD_OUT).count()),
-    }
-    for split, limit in missing.items():
-        prompts = choice.fresh(project=project, split=split, purpose=DEMONSTRATIONS, limit=limit)
-        if prompts:
-            batches.open_demonstrations(project=project, prompts=prompts, batch=DEMONSTRATIONS)
-    return counted.count() >= wanted and not tasks.filter(state=Task.State.OPEN).exists()
+    num_held_out_asked = _tasks(turn).filter(prompt__split=Split.HELD_OUT).count()
+    return {Split.TRAIN: num_missing, Split.HELD_OUT: max(0, num_held_out - num_held_out_asked)}
+
+
+def _tasks(turn: Turn) -> QuerySet[Task]:
+    return Task.objects.filter(project=turn.project, batch=DEMONSTRATIONS).exclude(state=Task.State.CLOSED)
+
+
+def _demonstrations(turn: Turn) -> QuerySet[Demonstration]:
+    return Demonstration.objects.filter(project=turn.project, counts=True, prompt__split=Split.TRAIN)
 
 
 def _plan_iteration(turn: Turn) -> None:
