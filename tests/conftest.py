@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from pytest_django import DjangoDbBlocker
 
-from tests import services
+from tests import databases, services
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +28,47 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
         return
     with services.new_database(url=request.getfixturevalue("postgres_url")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker) -> Path:
+    path = tmp_path_factory.mktemp("migrated") / "hone.sqlite3"
+    with django_db_blocker.unblock():
+        databases.migrate(f"sqlite://{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The name of a migrated database on the server."""
+    with services.new_database(url=postgres_url) as url:
+        with django_db_blocker.unblock():
+            databases.migrate(url)
+        yield urlsplit(url).path.lstrip("/")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_database(
+    request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """Django's own connection to a migrated database of each kind in turn; commits are real, threads are welcome."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "sqlite":
+            url = f"sqlite://{shutil.copy(request.getfixturevalue('migrated_sqlite'), tmp_path / 'hone.sqlite3')}"
+        else:
+            server, template = map(request.getfixturevalue, ("postgres_url", "migrated_postgres"))
+            url = stack.enter_context(services.new_database(url=server, template=template))
+        stack.enter_context(django_db_blocker.unblock())
+        stack.enter_context(databases.installed(url))
+        yield
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path, migrated_sqlite: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A SQLite file of the test's own, with real commits: for tests whose code beats from a second thread."""
+    path = shutil.copy(migrated_sqlite, tmp_path / "hone.sqlite3")
+    with django_db_blocker.unblock(), databases.installed(f"sqlite://{path}"):
+        yield
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,13 @@ class Servers:
     def run(self, *arguments: str) -> str:
         """The output of `python <arguments>` with the servers' environment."""
         return _run([sys.executable, *arguments], self.environment)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 @contextlib.contextmanager
@@ -77,11 +85,12 @@ def postgres() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def new_database(*, url: str) -> Iterator[str]:
-    """The URL of an empty database on the server behind `url`, dropped at the end."""
+def new_database(*, url: str, template: str = "template1") -> Iterator[str]:
+    """The URL of a new database on the server behind `url`, a copy of the template, dropped at the end."""
     name = f"hone_{secrets.token_hex(6)}"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        names = sql.Identifier(name), sql.Identifier(template)
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
     try:
         yield urlsplit(url)._replace(path=f"/{name}").geturl()
     finally:

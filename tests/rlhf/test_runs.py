@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
 
 from rlhf import runs
 from rlhf.models import ModelVersion, Project, Run
@@ -13,11 +16,9 @@ from rlhf.runs import Beat, Claim, Progress
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=60)
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
-def project() -> Project:
+def project(either_database: None) -> Project:
     return Project.objects.create(name="P", slug="p", base_model="m", salt="s")
 
 
@@ -188,3 +189,67 @@ def test_metric_lines_are_stored_once_per_attempt(run: Run) -> None:
     runs.record_metrics(claim=token, lines=[{"step": 2, "loss": 9.0}, {"step": 3, "loss": 0.5}])
 
     assert [(row.step, row.values["loss"]) for row in run.metrics.all()] == [(1, 2.0), (2, 1.0), (3, 0.5)]
+
+
+def test_metrics_of_a_second_attempt_stand_beside_the_first(run: Run) -> None:
+    first = claim()
+    runs.record_metrics(claim=first, lines=[{"step": 1, "loss": 2.0}])
+    runs.crash(claim=first, now=NOW, error="x")
+    runs.record_metrics(claim=claim(), lines=[{"step": 1, "loss": 2.0}])
+
+    assert sorted(run.metrics.values_list("attempt", "step")) == [(1, 1), (2, 1)]
+
+
+NUM_WORKERS, NUM_RUNS = 12, 40
+
+
+def test_twelve_workers_at_once_claim_each_run_exactly_once(project: Project) -> None:
+    for index in range(NUM_RUNS):
+        runs.ask(project=project, kind="freeze", plan_key=f"run {index}", now=NOW)
+    start = threading.Barrier(NUM_WORKERS)
+
+    def take_all(worker: int) -> list[Claim]:
+        start.wait()
+        taken = []
+        try:
+            while found := runs.claim(resource="cpu", worker=f"worker {worker}", now=NOW):
+                taken.append(found)
+        finally:
+            connection.close()
+        return taken
+
+    with ThreadPoolExecutor(NUM_WORKERS) as pool:
+        claims = [found for taken in pool.map(take_all, range(NUM_WORKERS)) for found in taken]
+
+    assert sorted(found.run_id for found in claims) == sorted(Run.objects.values_list("pk", flat=True))
+    assert {found.attempt for found in claims} == {1}
+    assert set(Run.objects.values_list("state", "attempt")) == {("running", 1)}
+
+
+def test_of_many_who_end_the_same_claim_one_succeeds(run: Run) -> None:
+    token, start = claim(), threading.Barrier(NUM_WORKERS)
+
+    def end(worker: int) -> bool:
+        start.wait()
+        try:
+            return runs.succeed(claim=token, now=NOW, result={"by": worker})
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(NUM_WORKERS) as pool:
+        assert sum(pool.map(end, range(NUM_WORKERS))) == 1
+
+
+def test_many_who_ask_for_the_same_step_get_one_run(project: Project) -> None:
+    start = threading.Barrier(NUM_WORKERS)
+
+    def ask(worker: int) -> int:
+        start.wait()
+        try:
+            return runs.ask(project=project, kind="freeze", plan_key="the step", now=NOW).pk
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(NUM_WORKERS) as pool:
+        assert len(set(pool.map(ask, range(NUM_WORKERS)))) == 1
+    assert Run.objects.count() == 1

@@ -1,0 +1,89 @@
+"""Whatever is killed, the demo ends with the same weights, and nothing is counted twice, lost or left running."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from annotate.management.demo import pretraining
+from annotate.management.demo.recipe import SMALL
+from tests.workers.processes import Command, gpu_child, gpu_worker, named, processes, wait_for
+from tests.workers.records import Records
+
+pytestmark = pytest.mark.slow
+DEMO = ("demo", "--size", "small", "--rounds", "2", "--exit")
+LONG_S = 400.0  # for a machine that has much else to do
+
+
+@pytest.fixture(scope="module")
+def base_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    cache = tmp_path_factory.mktemp("base") / "base_models"
+    pretraining.ensure(cache=cache, seed=0, num_examples=SMALL.num_corpus, on_progress=lambda *_: None)
+    return cache
+
+
+@pytest.fixture
+def var(tmp_path: Path, base_models: Path) -> Iterator[Path]:
+    """A folder of Hone's own that has the base model already."""
+    shutil.copytree(base_models, tmp_path / "var" / "base_models")
+    yield tmp_path / "var"
+    assert processes(tmp_path / "var") == []
+
+
+def test_a_demo_whose_parts_are_killed_ends_like_one_left_alone(var: Path, base_models: Path, tmp_path: Path) -> None:
+    alone_var = tmp_path / "alone"
+    shutil.copytree(base_models, alone_var / "base_models")
+    with Command(*DEMO, var=alone_var) as alone, Command(*DEMO, var=var, HONE_RUN_STALE_S="3") as disturbed:
+        kill_in_the_middle(disturbed)
+        assert disturbed.wait(LONG_S) == 0, disturbed.said()
+        assert alone.wait(LONG_S) == 0, alone.said()
+        wait_for(lambda: processes(var) == processes(alone_var) == [], "the end of every process", 10.0)
+
+    expected, found = Records(alone_var), Records(var)
+    assert {"v0", "v1", "v2", "rm1", "rm2", "bon1", "bon2", "value1", "value2"} < set(expected.weights())
+    assert found.weights() == expected.weights()
+    # Each plan key is one run, which has succeeded; what counts of it are the rows of one attempt.
+    assert set(found.states().values()) == {"succeeded"}
+    assert found.states().keys() >= {"sft", "reward/1", "ppo/1", "reward/2", "ppo/2", "estimate/1"} - {"estimate/1"}
+    assert found.attempts()["ppo/1"] > 1 and found.attempts()["reward/2"] > 1
+    for table in ("rlhf_completion", "rlhf_verdict"):
+        assert found.outputs(table) == expected.outputs(table) != {}
+    # Every task has exactly the answers that it asked for, and they are those of the undisturbed demo.
+    tasks = found.tasks()
+    assert tasks == expected.tasks()
+    assert all(state == "done" and overlap == counted == stored for *_, state, overlap, counted, stored in tasks)
+    assert found.answers() == expected.answers()
+
+
+def kill_in_the_middle(demo: Command) -> None:
+    """The gpu worker within PPO, then the child within a reward run, then Valkey."""
+    records, var = Records(demo.var), demo.var
+    wait_for(lambda: records.is_half_done("ppo", 1), "the middle of PPO", LONG_S)
+    orphan = gpu_child(var)
+    os.kill(gpu_worker(var).pid, signal.SIGKILL)
+    assert orphan is not None
+    wait_for(lambda: orphan.pid not in {process.pid for process in processes(var)}, "the end of the child", 10.0)
+
+    wait_for(lambda: records.is_half_done("reward", 2), "the middle of the reward run", LONG_S)
+    child = gpu_child(var)
+    assert child is not None
+    os.kill(child.pid, signal.SIGKILL)
+
+    valkey = named(var, "valkey")[0]
+    os.kill(valkey.pid, signal.SIGKILL)
+    wait_for(lambda: [p for p in named(var, "valkey") if p.pid != valkey.pid], "another Valkey", 30.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_demo_that_is_stopped_leaves_no_process(var: Path, number: signal.Signals) -> None:
+    with Command(*DEMO, var=var) as demo:
+        wait_for(lambda: Records(var).running("sft", 0) and gpu_child(var), "a run at work", LONG_S)
+        os.kill(demo.process.pid, number)
+        code = demo.wait(60.0)
+        wait_for(lambda: processes(var) == [], "the end of every process", 10.0)
+    assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
