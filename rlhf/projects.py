@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from pathlib import Path
@@ -14,6 +15,8 @@ from django.utils.text import slugify
 
 from rlhf import loop_settings
 from rlhf.errors import Refusal
+from rlhf.learning.configs import TextConfig
+from rlhf.loop_settings import STAGES
 from rlhf.models import Membership, Project, Role
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -95,6 +98,23 @@ def prompt_format_of(*, base_model: str) -> str:
     return "chat" if settings.is_file() and '"chat_template"' in settings.read_text() else "plain"
 
 
+def text_limits(*, base_model: str) -> dict[str, int]:
+    """How many tokens prompts and completions may have, so that both fit into the positions of a model directory.
+
+    Empty where they fit as they are by default, and for a model by name, whose positions are not known here.
+    """
+    defaults = TextConfig()
+    try:
+        config = json.loads((Path(base_model) / "config.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    positions = config.get("max_position_embeddings") or config.get("n_positions")
+    if not isinstance(positions, int) or positions >= defaults.max_prompt_tokens + defaults.max_completion_tokens:
+        return {}
+    completion = max(1, positions // 3)
+    return {"max_prompt_tokens": max(1, positions - completion), "max_completion_tokens": completion}
+
+
 def create(
     *,
     name: str,
@@ -107,6 +127,11 @@ def create(
 ) -> Project:
     """A project with its first manager. Raises BadProject or BadLoopSettings, and then nothing is made."""
     base_model = checked_base_model(value=base_model)
+    limits = text_limits(base_model=base_model)
+    stages = {
+        stage: {**loop.get(stage, {}), "text": {**limits, **loop.get(stage, {}).get("text", {})}} for stage in STAGES
+    }
+    loop = {**loop, **stages} if limits else loop
     loop_settings.parse(loop)
     slug = slugify(name)[:60].strip("-")
     if not slug:

@@ -100,3 +100,14 @@ def test_the_wizard_is_for_staff(client, db, model):
     client.force_login(User.objects.create_user("lena"))
     assert client.get(reverse("new-project")).status_code == 403
     assert client.post(reverse("new-project"), form(model)).status_code == 403
+
+
+def test_texts_are_cut_to_the_positions_that_the_model_has(client, boss, model):
+    (model / "config.json").write_text('{"max_position_embeddings": 300}')
+    client.force_login(boss)
+
+    client.post("/projects/new/", form(model))
+
+    loop = Project.objects.get().loop
+    for stage in ("sft", "reward", "sample", "best_of_n", "ppo"):
+        assert loop[stage]["text"] == {"max_prompt_tokens": 200, "max_completion_tokens": 100}

@@ -229,3 +229,14 @@ def test_a_dashboard_with_nothing_says_what_comes_next(client, project, research
     assert "No two versions have been compared yet." in body and "No comparison yet" in body
     snapshot(project)
     assert "load_dataset" in client.get(reverse("datasets", args=["tulip"])).content.decode()
+
+
+def test_a_failed_step_of_the_loop_is_named_on_the_dashboard(client, project, researcher):
+    run(project, "sample", Run.State.FAILED, purpose="ranking", error="found no model, expected one")
+    run(project, "sample", Run.State.FAILED, purpose="try", error="found no patience")
+    client.force_login(researcher)
+
+    page = client.get(f"/p/{project.slug}/now").content.decode()
+
+    assert "The loop waits" in page and "found no model, expected one" in page
+    assert "found no patience" not in page
