@@ -15,5 +15,5 @@ if __name__ == "__main__":
     except ImproperlyConfigured as error:
         sys.exit(f"Settings: {error}")
     except OperationalError as error:
-        found = " ".join(str(error).split())
-        sys.exit(f"Database: {found}. `manage.py doctor` checks what is needed.")
+        found = str(error).strip().splitlines()[0]
+        sys.exit(f"Database: {found}; `manage.py doctor` checks what is needed")

@@ -1,89 +1,118 @@
-"""Versions: registered once, stored by their weights, promoted by the lower bound and by nothing else."""
+"""Versions: weights by their hash, one current version, one decision per candidate."""
 
-from __future__ import annotations
-
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from django.core.files.storage import InMemoryStorage, Storage, storages
 
 from rlhf import evaluations, versions
-from rlhf.models import Evaluation, ModelVersion, Project, Promotion
-from tests.rlhf.rows import estimate, run, version
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+from rlhf.models import ModelVersion, Promotion
+from tests.rlhf import rows
 
 
-def test_a_name_is_registered_once(project: Project) -> None:
-    first = versions.register(project=project, kind="ppo", name="v1", number=1, weights_sha256="a" * 64)
-    again = versions.register(project=project, kind="ppo", name="v1", number=1, weights_sha256="a" * 64)
-    assert first == again and project.versions.count() == 1
+@pytest.fixture
+def people(project):
+    return evaluations.people_judge(project=project)
 
 
-def test_the_base_model_is_taken_by_name(project: Project) -> None:
-    base = versions.base(project=project)
-    assert (base.kind, base.number, versions.local_path(version=base)) == ("base", None, "tiny")
-    assert versions.base(project=project) == base
+def decide(evaluation, people, now, low: float) -> Promotion:
+    by = rows.run(evaluation.project, kind="estimate", evaluation=evaluation)
+    estimate = rows.estimate(evaluation, people, by, low + 0.1, low=low)
+    return versions.decide(candidate=evaluation.candidate, baseline=evaluation.baseline, estimate=estimate, now=now)
 
 
-def test_stored_weights_are_a_folder_that_from_pretrained_takes(project: Project, tmp_path: Path) -> None:
-    (tmp_path / "model" / "sub").mkdir(parents=True)
-    (tmp_path / "model" / "model.safetensors").write_text("weights")
-    (tmp_path / "model" / "sub" / "more.json").write_text("{}")
+@pytest.mark.parametrize(("low", "promoted"), [(0.51, True), (0.5, False), (0.4, False)])
+def test_a_candidate_is_promoted_where_the_lower_bound_lies_above_one_half(evaluation, people, now, low, promoted):
+    versions.promote_first(version=evaluation.baseline, now=now)
 
-    path = versions.store_weights(project=project, folder=tmp_path / "model", weights_sha256="ab")
-    made = versions.register(project=project, kind="sft", name="v0", path=path)
+    promotion = decide(evaluation, people, now, low)
 
-    folder = Path(versions.local_path(version=made))
-    assert (folder / "model.safetensors").read_text() == "weights"
-    assert (folder / "sub" / "more.json").read_text() == "{}"
-
-
-def test_the_first_version_becomes_current(project: Project) -> None:
-    assert versions.current(project=project) is None
-    first = version(project, "v0", 0)
-    promotion = versions.promote_first(version=first, now=NOW)
-
-    assert versions.current(project=project) == first
-    assert (promotion.baseline, promotion.decided_at) == (None, NOW)
-
-
-@pytest.mark.parametrize(("low", "promoted"), [(0.51, True), (0.5, False), (0.49, False)])
-def test_the_lower_bound_over_one_half_decides(evaluation: Evaluation, low: float, promoted: bool) -> None:
-    project, candidate, baseline = evaluation.project, evaluation.candidate, evaluation.baseline
-    versions.promote_first(version=baseline, now=NOW)
-    people = evaluations.people_judge(project=project)
-    found = estimate(evaluation, people, run(project, "estimate"), 0.6, low=low, high=0.9)
-
-    promotion = versions.decide(candidate=candidate, baseline=baseline, estimate=found, now=NOW)
-
+    expected = evaluation.candidate if promoted else evaluation.baseline
     assert promotion.promoted == promoted
-    assert promotion.estimate == found
-    assert versions.current(project=project) == (candidate if promoted else baseline)
-    assert f"win rate 0.600 [{low:.3f}, 0.900] over v0 by people" in promotion.reason
-    assert ModelVersion.objects.filter(is_current=True).count() == 1
+    assert versions.current(project=evaluation.project) == expected
+    assert "v0" in promotion.reason and "held-out prompts" in promotion.reason
 
 
-def test_a_candidate_is_decided_on_once(evaluation: Evaluation) -> None:
-    candidate, baseline = evaluation.candidate, evaluation.baseline
-    versions.promote_first(version=baseline, now=NOW)
-    first = versions.reject_late(candidate=candidate, baseline=baseline, hours=2.5, now=NOW)
-    second = versions.promote_untested(candidate=candidate, baseline=baseline, now=NOW)
+def test_a_candidate_is_decided_on_once(evaluation, people, now):
+    versions.promote_first(version=evaluation.baseline, now=now)
+    first = decide(evaluation, people, now, 0.4)
 
-    assert second == first and not second.promoted
-    assert first.reason == "not enough comparisons by people within 2.5 hours: v0 stays"
-    assert versions.current(project=evaluation.project) == baseline
+    again = decide(evaluation, people, now, 0.9)
+
+    assert again == first
+    assert versions.current(project=evaluation.project) == evaluation.baseline
 
 
-def test_losses_count_from_the_last_promotion(project: Project) -> None:
-    outcomes = [True, False, True, False, False]
-    for number, promoted in enumerate(outcomes):
-        candidate = version(project, f"v{number}", number)
-        Promotion.objects.create(
-            project=project, candidate=candidate, promoted=promoted, reason="as the test says", decided_at=NOW
-        )
-    assert versions.num_losses(project=project) == 2
-    versions.promote_untested(
-        candidate=version(project, "v9", 9), baseline=ModelVersion.objects.get(name="v2"), now=NOW
-    )
+def test_losses_are_counted_since_the_last_promotion(evaluation, people, now):
+    project = evaluation.project
+    versions.promote_first(version=evaluation.baseline, now=now)
     assert versions.num_losses(project=project) == 0
+    for number in (2, 3):
+        candidate = rows.version(project, f"v{number}", number)
+        versions.reject_late(candidate=candidate, baseline=evaluation.baseline, hours=1, now=now)
+    assert versions.num_losses(project=project) == 2
+    decide(evaluation, people, now, 0.6)
+    assert versions.num_losses(project=project) == 0
+
+
+def test_a_version_of_a_name_is_made_once(project):
+    first = versions.register(project=project, kind="sft", name="v0", metrics={"loss": 1})
+    assert versions.register(project=project, kind="sft", name="v0", metrics={"loss": 2}) == first
+    assert ModelVersion.objects.get().metrics == {"loss": 1}
+
+
+def test_weights_are_kept_under_their_hash_and_found_on_disk(project, tmp_path):
+    path = versions.store_weights(project=project, folder=weights(tmp_path), weights_sha256="abc")
+    version = versions.register(project=project, kind="sft", name="v0", path=path, weights_sha256="abc")
+
+    found = Path(versions.local_path(version=version))
+
+    assert path.endswith("/abc")
+    assert (found / "model.safetensors").read_bytes() == b"weights"
+    assert (found / "part" / "more.json").read_text() == "{}"
+
+
+def test_weights_on_a_storage_elsewhere_are_copied_once(project, settings, tmp_path):
+    settings.VAR = tmp_path / "var"
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": f"{Elsewhere.__module__}.Elsewhere"}}
+    path = versions.store_weights(project=project, folder=weights(tmp_path), weights_sha256="abc")
+    version = versions.register(project=project, kind="sft", name="v0", path=path)
+
+    found = Path(versions.local_path(version=version))
+    assert (found / "model.safetensors").read_bytes() == b"weights"
+    assert (found / "part" / "more.json").read_text() == "{}"
+    storages["default"].delete(f"{path}/model.safetensors")
+    assert Path(versions.local_path(version=version)) == found
+
+
+def test_a_model_taken_by_name_stays_a_name(project):
+    assert versions.local_path(version=versions.base(project=project)) == "tiny"
+
+
+class Elsewhere(Storage):
+    """A storage that has no paths on this machine."""
+
+    files = InMemoryStorage()
+
+    def _open(self, name, mode="rb"):
+        return self.files.open(name, mode)
+
+    def _save(self, name, content):
+        return self.files.save(name, content)
+
+    def exists(self, name):
+        return self.files.exists(name)
+
+    def delete(self, name):
+        self.files.delete(name)
+
+    def listdir(self, path):
+        return self.files.listdir(path)
+
+
+def weights(folder: Path) -> Path:
+    model = folder / "model"
+    (model / "part").mkdir(parents=True)
+    (model / "model.safetensors").write_bytes(b"weights")
+    (model / "part" / "more.json").write_text("{}")
+    return model

@@ -1,37 +1,34 @@
-"""Every folder that a worker writes to is the test's own; runs compute on the CPU."""
+"""Workers of this process whose children are real, over the test database."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rlhf.learning.starter import Starter
-from tests.learning.conftest import llama_path  # noqa: F401 (a fixture: a tiny Llama with a chat template)
+from rlhf.models import Run
+from tests.learning.conftest import llama_path, warm  # noqa: F401 (fixtures)
 from workers.execute import Worker
 
 
 @pytest.fixture(autouse=True)
-def folders(settings: Any, tmp_path: Path) -> Path:
-    settings.VAR = tmp_path
-    settings.RUNS_ROOT = tmp_path / "runs"
-    settings.DEVICE = "cpu"
-    local = "django.core.files.storage.FileSystemStorage"
-    default = {"BACKEND": local, "OPTIONS": {"location": tmp_path / "storage"}}
-    settings.STORAGES = {**settings.STORAGES, "default": default}
-    return tmp_path
-
-
-@pytest.fixture(scope="session")
-def warm() -> Iterator[Starter]:
-    """One warm process for all tests that start runs."""
-    with Starter() as starter:
-        yield starter
+def folders_of_its_own(settings: object, tmp_path: Path) -> None:
+    settings.VAR = tmp_path / "var"
+    settings.RUNS_ROOT = tmp_path / "var" / "runs"
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; nobody attacks a test
+    settings.VAR.mkdir()
+    location = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": tmp_path / "storage"}}
+    settings.STORAGES = {**settings.STORAGES, "default": location}
 
 
 @pytest.fixture
-def workers(warm: Starter) -> dict[str, Worker]:
-    """A worker of each resource in this process, both with the warm starter."""
-    return {resource: Worker(resource=resource, name=f"test-{resource}", starter=warm) for resource in ("cpu", "gpu")}
+def gpu(warm: Starter) -> Worker:  # noqa: F811
+    return Worker(resource=Run.Resource.GPU, name="gpu-test", starter=warm)
+
+
+@pytest.fixture
+def cpu() -> Iterator[Worker]:
+    with Starter(warm=False) as starter:
+        yield Worker(resource=Run.Resource.CPU, name="cpu-test", starter=starter)

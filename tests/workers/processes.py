@@ -46,15 +46,16 @@ def named(var: Path, words: str) -> list[Process]:
     return [process for process in processes(var) if words in process.command]
 
 
-def gpu_worker(var: Path) -> Process:
+def gpu_worker(var: Path) -> Process | None:
     """The Celery process of `gpu`, not its children."""
-    return next(process for process in named(var, "--queues gpu") if "celery" in process.command)
+    return next((process for process in named(var, "--queues gpu") if "celery" in process.command), None)
 
 
 def gpu_child(var: Path) -> Process | None:
     """The run that the gpu worker's warm process has forked."""
-    warm = [process for process in named(var, "rlhf.learning.warm") if process.parent == gpu_worker(var).pid]
-    return next((process for process in processes(var) if warm and process.parent == warm[0].pid), None)
+    found, worker = processes(var), gpu_worker(var)
+    warm = {each.pid for each in found if "rlhf.learning.warm" in each.command and worker and each.parent == worker.pid}
+    return next((each for each in found if each.parent in warm), None)
 
 
 def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 120.0) -> None:

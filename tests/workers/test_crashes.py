@@ -49,7 +49,7 @@ def test_a_demo_whose_parts_are_killed_ends_like_one_left_alone(var: Path, base_
     assert found.weights() == expected.weights()
     # Each plan key is one run, which has succeeded; what counts of it are the rows of one attempt.
     assert set(found.states().values()) == {"succeeded"}
-    assert found.states().keys() >= {"sft", "reward/1", "ppo/1", "reward/2", "ppo/2", "estimate/1"} - {"estimate/1"}
+    assert found.states().keys() == expected.states().keys() >= {"sft", "reward/1", "ppo/1", "reward/2", "ppo/2"}
     assert found.attempts()["ppo/1"] > 1 and found.attempts()["reward/2"] > 1
     for table in ("rlhf_completion", "rlhf_verdict"):
         assert found.outputs(table) == expected.outputs(table) != {}
@@ -64,9 +64,9 @@ def kill_in_the_middle(demo: Command) -> None:
     """The gpu worker within PPO, then the child within a reward run, then Valkey."""
     records, var = Records(demo.var), demo.var
     wait_for(lambda: records.is_half_done("ppo", 1), "the middle of PPO", LONG_S)
-    orphan = gpu_child(var)
-    os.kill(gpu_worker(var).pid, signal.SIGKILL)
-    assert orphan is not None
+    worker, orphan = gpu_worker(var), gpu_child(var)
+    assert worker is not None and orphan is not None
+    os.kill(worker.pid, signal.SIGKILL)
     wait_for(lambda: orphan.pid not in {process.pid for process in processes(var)}, "the end of the child", 10.0)
 
     wait_for(lambda: records.is_half_done("reward", 2), "the middle of the reward run", LONG_S)
@@ -79,11 +79,13 @@ def kill_in_the_middle(demo: Command) -> None:
     wait_for(lambda: [p for p in named(var, "valkey") if p.pid != valkey.pid], "another Valkey", 30.0)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
-def test_a_demo_that_is_stopped_leaves_no_process(var: Path, number: signal.Signals) -> None:
-    with Command(*DEMO, var=var) as demo:
-        wait_for(lambda: Records(var).running("sft", 0) and gpu_child(var), "a run at work", LONG_S)
-        os.kill(demo.process.pid, number)
-        code = demo.wait(60.0)
-        wait_for(lambda: processes(var) == [], "the end of every process", 10.0)
-    assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+def test_a_demo_that_is_stopped_or_killed_leaves_no_process_and_goes_on_later(var: Path) -> None:
+    for number, code in ((signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)):
+        with Command(*DEMO, var=var) as demo:
+            wait_for(lambda: gpu_child(var), "a run at work", LONG_S)
+            os.kill(demo.process.pid, number)
+            assert demo.wait(60.0) == code, demo.said()
+            wait_for(lambda: processes(var) == [], "the end of every process", 10.0)
+    records = Records(var)
+    assert records.rows("SELECT COUNT(*) FROM rlhf_project") == [(1,)]
+    assert "failed" not in records.states().values()

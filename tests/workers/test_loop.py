@@ -1,216 +1,137 @@
-"""The loop asks for what is missing, in its order, once; people decide, losses pause, silence runs out."""
+"""The loop: one round from nothing to a decision, each step asked for once, the same every time."""
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from django.db import connection
 
 from annotate.models import Task
-from rlhf import loop_settings, runs, versions
-from rlhf.models import Estimate, Evaluation, Judge, ModelVersion, Project, Promotion, Run
+from rlhf.models import DatasetSnapshot, Estimate, ModelVersion, Project, Promotion, Prompt, Run, Verdict
 from tests.workers import world
-from tests.workers.world import NOW, label, turn_until_idle
-from workers import loop
 from workers.execute import Worker
-from workers.turn import seed_of
 
-pytestmark = pytest.mark.usefixtures("sqlite_database")
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def hand(workers: dict[str, Worker]) -> Worker:
-    return workers["cpu"]
+def project(llama_path: Path) -> Project:
+    return world.project(model=llama_path)
 
 
-def to_the_decision(project: Project, hand: Worker) -> None:
-    """Up to the comparisons of the current round, which stay open."""
-    turn_until_idle(project=project, worker=hand)
-    while not Task.objects.filter(project=project, kind="compare", state="open").exists():
-        assert label(project=project)
-        turn_until_idle(project=project, worker=hand)
+def test_one_round_goes_from_demonstrations_to_a_decision(project: Project, gpu: Worker, cpu: Worker) -> None:
+    who = world.labeler(project=project)
 
+    world.turn_until_finished(project=project, workers=[cpu, gpu], who=who)
 
-def open_batches(project: Project) -> dict[str, int]:
-    rows = Task.objects.filter(project=project, state="open").order_by("batch").values_list("batch", flat=True)
-    return {batch: list(rows).count(batch) for batch in rows}
-
-
-def test_the_steps_of_a_round_in_their_order(hand: Worker) -> None:
-    project = world.project()
-
-    assert turn_until_idle(project=project, worker=hand) == []
-    assert open_batches(project) == {"demonstrations": 7}  # 4 of the train split, and held-out ones in proportion
-    assert label(project=project) == 7
-    assert turn_until_idle(project=project, worker=hand) == ["freeze/demonstrations", "sft", "sample/1/ranking"]
-    assert open_batches(project) == {"rank/1": 16}
-    label(project=project)
-    assert turn_until_idle(project=project, worker=hand) == [
-        "freeze/rankings/1", "reward/1", "best_of_n/1", "ppo/1",
-        "sample/1/evaluation/v1", "sample/1/evaluation/v0", "judge/1/v1-v0", "freeze/verdicts/1/15", "estimate/1/15",
-    ]  # fmt: skip
-    assert open_batches(project) == {"compare/1/v0": 12}
-    label(project=project)
-    assert turn_until_idle(project=project, worker=hand) == ["freeze/verdicts/1/27", "estimate/1/27"]
-
-    project.refresh_from_db()
-    assert (project.state, project.state_reason) == ("finished", "1 rounds are done")
-    assert versions.current(project=project) == project.versions.get(name="v1")
-
-
-def test_planning_again_at_any_moment_asks_for_nothing_twice(hand: Worker) -> None:
-    project = world.project()
-
-    def rows() -> list[int]:
-        return [model.objects.count() for model in (Run, Task, ModelVersion, Evaluation, Promotion, Judge)]
-
-    for _ in range(40):
-        project.refresh_from_db()
-        if project.state != Project.State.ACTIVE:
-            break
-        loop.plan(project=project, now=NOW)
-        before = rows()
-        loop.plan(project=project, now=NOW)
-        assert rows() == before
-        claim = runs.claim(resource="gpu", worker="w", now=NOW) or runs.claim(resource="cpu", worker="w", now=NOW)
-        if claim is not None:
-            world.finish(claim=claim, worker=hand)
-        elif not label(project=project, limit=5):
-            loop.plan(project=project, now=NOW)
     assert project.state == Project.State.FINISHED
+    versions = {version.name: version for version in ModelVersion.objects.all()}
+    assert set(versions) == {"base", "v0", "rm1", "bon1", "v1", "value1"}
+    assert versions["v1"].parent == versions["bon1"] and versions["bon1"].parent == versions["v0"]
+    assert [(row.candidate.name, row.baseline and row.baseline.name) for row in Promotion.objects.order_by("id")] == [
+        ("v0", None),
+        ("v1", "v0"),
+    ]
+    assert sorted(DatasetSnapshot.objects.values_list("configuration", flat=True))[:2] == ["demonstrations", "rankings"]
+    decided = Promotion.objects.get(candidate__name="v1")
+    assert decided.estimate is not None and decided.estimate.judge.kind == "people"
+    assert decided.estimate.num_verdicts == Verdict.objects.filter(judge__kind="people").count() == 3
+    assert decided.promoted == (decided.estimate.low > 0.5)
+    judged = Estimate.objects.get(run=decided.estimate.run, judge__kind="reward_model", split="held_out")
+    assert (
+        judged.num_prompts == Prompt.objects.filter(split="held_out", tasks__kind__in=("rank", "demonstrate")).count()
+    )
+    assert set(Run.objects.values_list("state", "attempt")) == {("succeeded", 1)}
 
 
-@pytest.mark.usefixtures("either_database")
-def test_four_planners_at_once_plan_once() -> None:
-    project, start = world.project(), threading.Barrier(4)
-
-    def plan(_: int) -> None:
-        start.wait()
-        try:
-            loop.plan(project=project, now=NOW)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(plan, range(4)))
-    assert open_batches(project) == {"demonstrations": 7}
-    label(project=project)
-    start.reset()
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(plan, range(4)))
-    assert list(Run.objects.values_list("plan_key", flat=True)) == ["freeze/demonstrations"]
+def test_planning_twice_asks_once(project: Project, gpu: Worker, cpu: Worker) -> None:
+    who = world.labeler(project=project)
+    for _ in range(10):
+        for _ in range(2):
+            world.plan(project=project)
+        keys = list(Run.objects.values_list("plan_key", flat=True))
+        tasks = list(Task.objects.values_list("batch", "prompt"))
+        assert len(keys) == len(set(keys)) and len(tasks) == len(set(tasks))
+        cpu.work()
+        gpu.work()
+        world.answer_everything(who=who)
+    assert Run.objects.filter(plan_key="reward/1", state="succeeded").count() == 1
 
 
-def test_without_demonstrations_the_base_model_is_the_first_version(hand: Worker) -> None:
-    project = world.project(num_demonstrations=0)
+def test_demonstrations_are_asked_for_until_there_are_enough_and_not_once_more(project: Project) -> None:
+    world.plan(project=project)
+    train = Task.objects.filter(batch="demonstrations", prompt__split="train")
+    assert train.count() == 6
+    assert Task.objects.filter(batch="demonstrations", prompt__split="held_out").count() == 4  # 6 * .4 / .6
 
-    assert turn_until_idle(project=project, worker=hand) == ["sample/1/ranking"]
-    first = versions.current(project=project)
-    assert first is not None and (first.name, first.number, first.kind) == ("v0", 0, "base")
-    assert versions.local_path(version=first) == "tiny"
-
-
-def test_people_who_prefer_the_old_version_keep_it(hand: Worker) -> None:
-    project = world.project(num_rounds=None)
-    to_the_decision(project, hand)
-    label(project=project, prefer="baseline")
-    keys = turn_until_idle(project=project, worker=hand)
-
-    decision = Promotion.objects.get(candidate__name="v1")
-    assert not decision.promoted and decision.estimate is not None
-    assert decision.estimate.judge.kind == "people" and decision.estimate.split == "held_out"
-    assert decision.estimate.win_rate == 0
-    assert keys[-1] == "sample/2/ranking"  # the next round starts, from the version that stayed
-    assert Run.objects.get(plan_key="sample/2/ranking").policy == versions.current(project=project)
-    assert versions.current(project=project) == project.versions.get(name="v0")
+    world.answer_everything(who=world.labeler(project=project))
+    world.plan(project=project)
+    assert train.count() == 6
+    assert Run.objects.get().plan_key == "freeze/demonstrations"
 
 
-def test_the_reward_model_alone_decides_nothing(hand: Worker) -> None:
-    project = world.project()
-    to_the_decision(project, hand)
+def test_opening_goes_on_where_a_crash_left_it(project: Project) -> None:
+    world.plan(project=project)
+    opened = set(Task.objects.values_list("prompt", flat=True))
+    Task.objects.filter(pk__in=Task.objects.order_by("id").values_list("pk", flat=True)[3:]).delete()
 
-    assert Estimate.objects.filter(judge__kind="reward_model", win_rate=1).exists()
-    assert not Promotion.objects.filter(candidate__name="v1").exists()
+    world.plan(project=project)
 
-
-def test_two_losses_in_a_row_pause_the_loop_and_say_so(hand: Worker) -> None:
-    project = world.project(num_rounds=None)
-    for _ in range(2):
-        to_the_decision(project, hand)
-        label(project=project, prefer="baseline")
-        turn_until_idle(project=project, worker=hand)
-    project.refresh_from_db()
-    assert project.state == Project.State.PAUSED
-    assert project.state_reason == "2 candidates in a row were not promoted: look at them, then resume"
+    assert set(Task.objects.values_list("prompt", flat=True)) == opened
 
 
-def test_the_second_round_answers_against_the_current_and_the_first_version(hand: Worker) -> None:
-    project = world.project(num_rounds=None)
-    for _ in range(2):
-        to_the_decision(project, hand)
-        label(project=project)
-        turn_until_idle(project=project, worker=hand)
+def test_without_demonstrations_the_base_model_is_the_first_version(project: Project) -> None:
+    project.loop["num_demonstrations"] = 0
+    project.save()
+    world.plan(project=project)
+    world.plan(project=project)
 
-    pairs = [(row.candidate.name, row.baseline.name) for row in Evaluation.objects.filter(iteration=2)]
-    assert pairs == [("v2", "v1"), ("v2", "v0")]
-    reward = Run.objects.get(plan_key="reward/2")
-    assert reward.reward_model == project.versions.get(name="rm1")  # goes on from the one before
-    assert reward.snapshot is not None and reward.snapshot.num_rows == 32  # rankings of both rounds
-    assert Run.objects.get(plan_key="best_of_n/2").policy == project.versions.get(name="v1")
-    assert Run.objects.get(plan_key="ppo/2").policy == project.versions.get(name="bon2")
-    # What a version has answered already it is not asked again.
-    asked = Run.objects.filter(purpose="evaluation").values_list("policy__name", "selection")
-    seen = [(name, prompt_id) for name, selection in asked for prompt_id in selection["prompt_ids"]]
-    assert len(seen) == len(set(seen))
+    assert ModelVersion.objects.get(is_current=True).name == "v0"
+    run = Run.objects.get()
+    assert (run.plan_key, run.policy.source) == ("sample/1/ranking", project.base_model)
 
 
-def test_people_who_do_not_answer_in_time_leave_the_current_version(hand: Worker) -> None:
-    project = world.project(num_rounds=None, people_timeout_hours=24)
-    to_the_decision(project, hand)
-    label(project=project, limit=5)
-    opened_at = Evaluation.objects.get().created_at
+def test_prompts_of_the_try_it_page_stay_out(project: Project) -> None:
+    project.loop["num_demonstrations"] = 0
+    project.save()
+    tried = project.prompts.filter(split="train")[:20]
+    Prompt.objects.filter(pk__in=list(tried.values_list("pk", flat=True))).update(source="try")
+    world.plan(project=project)
+    world.plan(project=project)
 
-    loop.plan(project=project, now=opened_at + timedelta(hours=23))
-    assert not Promotion.objects.filter(candidate__name="v1").exists()
-    loop.plan(project=project, now=opened_at + timedelta(hours=25))
-
-    decision = Promotion.objects.get(candidate__name="v1")
-    assert not decision.promoted and "within 24 hours" in decision.reason
-    assert not Task.objects.filter(kind="compare", state="open").exists()
-    assert versions.current(project=project) == project.versions.get(name="v0")
+    chosen = Run.objects.get().selection["prompt_ids"]
+    assert len(chosen) == 10
+    assert not Prompt.objects.filter(pk__in=chosen, source="try").exists()
 
 
-def test_a_project_that_asks_for_no_comparisons_promotes_every_candidate(hand: Worker) -> None:
-    project = world.project(num_compare_tasks=0)
-    turn_until_idle(project=project, worker=hand)
-    for _ in range(2):
-        label(project=project)
-        turn_until_idle(project=project, worker=hand)
-    assert Promotion.objects.get(candidate__name="v1").reason == "the project asks for no comparisons by people"
+def test_a_failed_run_is_not_asked_for_again(project: Project) -> None:
+    project.loop["num_demonstrations"] = 0
+    project.save()
+    world.plan(project=project)
+    world.plan(project=project)
+    Run.objects.update(state=Run.State.FAILED)
+
+    world.plan(project=project)
+
+    assert Run.objects.get().state == "failed"
 
 
-def test_a_failed_step_is_not_asked_again_until_somebody_retries_it(hand: Worker) -> None:
-    project = world.project(num_demonstrations=0)
-    loop.plan(project=project, now=NOW)
-    loop.plan(project=project, now=NOW)
-    claim = runs.claim(resource="gpu", worker="w", now=NOW)
-    assert claim is not None
-    runs.fail(claim=claim, now=NOW, error="no such model")
+def test_seeds_and_prompts_are_the_same_in_every_database(llama_path: Path) -> None:
+    first, second = (_first_sample(world.project(model=llama_path, slug=slug)) for slug in ("first", "second"))
 
-    assert turn_until_idle(project=project, worker=hand) == []
-    runs.retry(run=Run.objects.get())
-    assert turn_until_idle(project=project, worker=hand) == ["sample/1/ranking"]
+    assert second.pk != first.pk
+    assert second.configuration == first.configuration
+    assert _chosen(second) == _chosen(first)
 
 
-def test_seeds_come_from_plan_keys_and_no_step_shares_one() -> None:
-    assert seed_of(0, "ppo/1") == seed_of(0, "ppo/1") < 2**31
-    assert len({seed_of(seed, key) for seed in (0, 1) for key in ("ppo/1", "ppo/2", "reward/1")}) == 6
+def _first_sample(project: Project) -> Run:
+    project.loop["num_demonstrations"] = 0
+    project.save()
+    world.plan(project=project)
+    world.plan(project=project)
+    return Run.objects.get(project=project)
 
 
-def test_settings_that_the_loop_does_not_know_stop_the_planning() -> None:
-    project = world.project(num_prompts=5)
-    with pytest.raises(loop_settings.BadLoopSettings, match="unknown settings.*num_prompts"):
-        loop.plan(project=project, now=NOW)
+def _chosen(run: Run) -> list[str]:
+    hashes = dict(run.project.prompts.values_list("pk", "sha256"))
+    return [hashes[pk] for pk in run.selection["prompt_ids"]]

@@ -1,141 +1,101 @@
-"""A small project and its people, and hands that end runs without torch: rows as a run would have made them."""
+"""A project so small that its whole loop takes seconds, and people who answer everything, always in the same way."""
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import User
+from django.utils import timezone
 
-from annotate import assignment, submissions
-from annotate.models import Assignment, Protocol
-from rlhf import completions, evaluations, prompts, runs, versions
+from annotate import assignment, protocols, submissions
+from annotate.models import Protocol, Task
+from annotate.submissions import Answer
 from rlhf.access import Access
-from rlhf.models import Membership, ModelVersion, Project, Role, Run
-from rlhf.runs import Claim
-from workers import collect, loop, rundir
+from rlhf.models import Membership, Project, Role, Run
+from rlhf.prompts import add, new_prompt
+from tests.learning.conftest import WORDS
+from tests.rlhf.rows import member
+from workers import loop
 from workers.execute import Worker
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-NUM_PROMPTS = 60
-LOOP: dict[str, Any] = {
+_SMALL = {"batch_size": 4, "micro_batch_size": 4, "text": {"max_prompt_tokens": 64, "max_completion_tokens": 16}}
+SETTINGS: dict[str, Any] = {
+    "seed": 5,
     "num_rounds": 1,
-    "num_demonstrations": 4,
-    "num_ranking_prompts": 4,
-    "num_held_out_ranking_prompts": 12,
+    "num_demonstrations": 6,
+    "num_ranking_prompts": 6,
+    "num_held_out_ranking_prompts": 4,
     "num_best_of_n_prompts": 4,
     "num_ppo_prompts": 8,
-    "num_compare_tasks": 12,
+    "num_compare_tasks": 3,
+    "sft": {**_SMALL, "num_epochs": 20, "engine": {"checkpoint_every": 5}, "optimizer": {"learning_rate": 0.01}},
+    "reward": {**_SMALL, "num_epochs": 4, "engine": {"checkpoint_every": 2}, "optimizer": {"learning_rate": 0.002}},
+    "sample": {"text": _SMALL["text"]},
+    "best_of_n": {**_SMALL, "sampling": {"num_samples": 2}, "optimizer": {"learning_rate": 0.002}},
+    "ppo": {
+        "text": _SMALL["text"],
+        "num_iterations": 4,
+        "rollouts_per_iteration": 8,
+        "minibatch_size": 4,
+        "micro_batch_size": 4,
+        "engine": {"checkpoint_every": 1},
+        "optimizer": {"learning_rate": 0.002},
+    },
 }
 
 
-def project(*, base_model: str = "tiny", **changes: Any) -> Project:
+def project(*, model: Path, num_prompts: int = 60, slug: str = "small", **settings: Any) -> Project:
     made = Project.objects.create(
-        name="Small", slug="small", base_model=base_model, salt="salt", held_out_share=0.4,
-        loop={**LOOP, **changes}, state=Project.State.ACTIVE,
+        name=slug.title(), slug=slug, base_model=str(model), salt="salt", held_out_share=0.4,
+        state=Project.State.ACTIVE, loop={**SETTINGS, **settings},
     )  # fmt: skip
-    texts = [f"Tell me about number {index}, please." for index in range(NUM_PROMPTS)]
-    prompts.add(project=made, prompts=[prompts.new_prompt(value=text) for text in texts], source="test")
+    pairs = [(WORDS[i % 12], WORDS[(i * 5 + 1) % 12]) for i in range(num_prompts)]
+    texts = [f"Tell me about the {one} and the {other}, no. {i}" for i, (one, other) in enumerate(pairs)]
+    add(project=made, prompts=[new_prompt(value=text) for text in texts], source="test")
+    protocols.revise(protocol=protocols.protocol(project=made, kind=Protocol.Kind.RANK), num_completions=3)
     return made
 
 
-def person(*, project: Project, name: str = "ada") -> Access:
-    user, _ = User.objects.get_or_create(username=name)
-    membership, _ = Membership.objects.get_or_create(
-        project=project, user=user, defaults={"role": Role.LABELER, "pseudonym": f"labeler {name}"}
-    )
-    return Access(user, project, Role.LABELER, membership.pseudonym)
+def labeler(*, project: Project, name: str = "ada") -> Access:
+    user = member(project, Role.LABELER, name)
+    pseudonym = Membership.objects.get(project=project, user=user).pseudonym
+    return Access(user, project, Role.LABELER, pseudonym)
 
 
-def label(*, project: Project, prefer: str = "candidate", limit: int | None = None) -> int:
-    """Answer what is open; in comparisons this person prefers "candidate" or "baseline". Returns how many."""
-    ada, num = person(project=project), 0
-    while limit is None or num < limit:
-        held = assignment.next_task(access=ada, now=NOW)
-        if held is None:
-            break
-        answer = submissions.Answer(submission_id=uuid.uuid4(), **_answer(held, prefer))
-        submissions.submit(access=ada, assignment_id=held.pk, answer=answer, now=NOW)
-        num += 1
-    return num
+def answer_everything(*, who: Access) -> int:
+    """Longer answers are better, as a matter of principle; how many tasks were answered."""
+    num_answered = 0
+    while (held := assignment.next_task(access=who, now=timezone.now())) is not None:
+        answer = Answer(uuid.uuid4(), **_answer(held.task, held.order_shown))
+        submissions.submit(access=who, assignment_id=held.pk, answer=answer, now=timezone.now())
+        num_answered += 1
+    return num_answered
 
 
-def _answer(held: Assignment, prefer: str) -> dict[str, Any]:
-    task = held.task
+def _answer(task: Task, order_shown: list[int]) -> dict[str, Any]:
     if task.kind == Protocol.Kind.DEMONSTRATE:
-        return {"text": f"All about {task.prompt.messages[-1]['content'].split()[-2]}"}
-    shown = [task.completions.get(pk=pk) for pk in held.order_shown]
-    if task.kind == Protocol.Kind.COMPARE:
-        assert task.evaluation is not None
-        wanted = getattr(task.evaluation, prefer)
-        ranks = [1 if completion.version == wanted else 2 for completion in shown]
-    else:
-        order = sorted(hashlib.sha256(completion.text.encode()).digest() for completion in shown)
-        ranks = [1 + order.index(hashlib.sha256(completion.text.encode()).digest()) for completion in shown]
-    return {"ranks": dict(zip("abcdefghi", ranks, strict=False))}
+        return {"text": f"No. {task.prompt.messages[-1]['content'].rsplit(' ', 1)[1]}."}
+    texts = {shown.completion_id: shown.completion.text for shown in task.task_completions.select_related("completion")}
+    best_first = sorted(order_shown, key=lambda pk: (-len(texts[pk]), texts[pk]))
+    return {"ranks": {submissions.KEYS[index]: best_first.index(pk) + 1 for index, pk in enumerate(order_shown)}}
 
 
-def finish(*, claim: Claim, worker: Worker) -> Run:
-    """End a claimed run well: freezing and estimating for real, the rest with outputs of its shape."""
-    run = Run.objects.select_related("project", "policy", "reward_model", "evaluation").get(pk=claim.run_id)
-    if run.resource == Run.Resource.CPU:
-        worker.execute(claim)
-    elif run.kind == Run.Kind.SAMPLE:
-        _sampled(run, claim)
-    elif run.kind == Run.Kind.JUDGE:
-        _judged(run, claim)
-    else:
-        made = _version(run)
-        assert runs.succeed(claim=claim, now=NOW, result={"metrics": {}}, made_version=made)
-    run.refresh_from_db()
-    return run
+def plan(*, project: Project) -> None:
+    project.refresh_from_db()
+    if project.state == Project.State.ACTIVE:
+        loop.plan(project=project, now=timezone.now())
 
 
-def _sampled(run: Run, claim: Claim) -> None:
-    assert run.policy is not None
-    num_samples = run.configuration["sampling"]["num_samples"]
-    new = [
-        completions.NewCompletion(prompt_id, index, f"{run.policy.name} says {prompt_id}.{index}", 5, True)
-        for prompt_id in run.selection["prompt_ids"]
-        for index in range(num_samples)
-    ]
-    completions.store(project=run.project, version=run.policy, claim=claim, rows=new)
-    assert runs.succeed(claim=claim, now=NOW, result={"metrics": {}})
-
-
-def _judged(run: Run, claim: Claim) -> None:
-    assert run.evaluation is not None and run.reward_model is not None
-    new = [
-        evaluations.NewVerdict(prompt_id, ours.pk, theirs.pk, 1.0, candidate_reward=1.0, baseline_reward=0.0)
-        for prompt_id, (ours, theirs) in rundir.pairs(run=run).items()
-    ]
-    judge = evaluations.reward_judge(version=run.reward_model)
-    evaluations.record_verdicts(evaluation=run.evaluation, judge=judge, verdicts=new, run=run, attempt=claim.attempt)
-    assert runs.succeed(claim=claim, now=NOW, result={"metrics": {}})
-
-
-def _version(run: Run) -> ModelVersion:
-    kind, name, number = collect.identity(run=run)
-    digest = hashlib.sha256(run.plan_key.encode()).hexdigest()
-    return versions.register(
-        project=run.project, kind=kind, name=name, number=number, iteration=run.iteration, path=f"made/{name}",
-        weights_sha256=digest,
-    )  # fmt: skip
-
-
-def turn_until_idle(*, project: Project, worker: Worker, now: datetime = NOW) -> list[str]:
-    """Plan, end runs, plan again, until nothing is queued; the plan keys in the order in which they ended."""
-    ended = []
-    while True:
-        project.refresh_from_db()
-        if project.state == Project.State.ACTIVE:
-            loop.plan(project=project, now=now)
-        claims = (runs.claim(resource=resource, worker="hands", now=NOW) for resource in ("cpu", "gpu"))
-        claim = next(filter(None, claims), None)
-        if claim is None:
-            return ended
-        run = finish(claim=claim, worker=worker)
-        assert run.state == Run.State.SUCCEEDED, f"{run.plan_key}: {run.error}"
-        ended.append(run.plan_key)
+def turn_until_finished(*, project: Project, workers: list[Worker], who: Access, turns: int = 60) -> None:
+    """Plan, work and label until the project's state changes or something fails."""
+    for _ in range(turns):
+        plan(project=project)
+        for worker in workers:
+            worker.work()
+        answer_everything(who=who)
+        failed = Run.objects.filter(state=Run.State.FAILED).first()
+        assert failed is None, f"{failed}: {failed.error}"
+        if project.state != Project.State.ACTIVE:
+            return
+    raise AssertionError(f"not finished after {turns} turns: {list(Run.objects.values_list('plan_key', 'state'))}")
