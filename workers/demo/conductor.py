@@ -58,7 +58,7 @@ class Demo:
         self.seed = seed
         self.rounds = rounds
         self.sizes = sizes
-        self.console = Console(width=None if sys.stdout.isatty() else 100)
+        self.console = Console(width=None if sys.stdout.isatty() else 132)
         self.started = time.monotonic()
         self.parts = Parts(port=port)
         self.people: People | None = None
