@@ -49,7 +49,7 @@ def test_a_demo_whose_parts_are_killed_ends_like_one_left_alone(var: Path, base_
     assert found.weights() == expected.weights()
     # Each plan key is one run, which has succeeded; what counts of it are the rows of one attempt.
     assert set(found.states().values()) == {"succeeded"}
-    assert found.states().keys() == expected.states().keys() >= {"sft", "reward/1", "ppo/1", "reward/2", "ppo/2"}
+    assert steps(found) == steps(expected) >= {"sft", "reward/1", "ppo/1", "reward/2", "ppo/2"}
     assert found.attempts()["ppo/1"] > 1 and found.attempts()["reward/2"] > 1
     for table in ("rlhf_completion", "rlhf_verdict"):
         assert found.outputs(table) == expected.outputs(table) != {}
@@ -58,6 +58,11 @@ def test_a_demo_whose_parts_are_killed_ends_like_one_left_alone(var: Path, base_
     assert tasks == expected.tasks()
     assert all(state == "done" and overlap == counted == stored for *_, state, overlap, counted, stored in tasks)
     assert found.answers() == expected.answers()
+
+
+def steps(records: Records) -> set[str]:
+    """Plan keys, without the estimates: how often the first ones are made depends on how fast people compare."""
+    return {key for key in records.states() if not key.startswith(("freeze/verdicts/", "estimate/"))}
 
 
 def kill_in_the_middle(demo: Command) -> None:

@@ -37,16 +37,16 @@ class Sizes:
 STANDARD = Sizes()
 # For tests of the machinery: every part is real, and too little is learned for win rates to mean anything.
 SMALL = Sizes(
-    num_corpus=1_600,
+    num_corpus=1_200,
     num_prompts=600,
     num_demonstrations=160,
     num_labeled_demonstrations=40,
-    num_ranking_prompts=64,
+    num_ranking_prompts=48,
     num_held_out_ranking_prompts=16,
-    num_best_of_n_prompts=32,
+    num_best_of_n_prompts=16,
     num_ppo_prompts=96,
     num_compare_tasks=12,
-    num_audit_prompts=60,
+    num_audit_prompts=40,
     num_ppo_iterations=6,
     num_rollouts=32,
     checkpoint_every=2,
