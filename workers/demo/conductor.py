@@ -89,7 +89,8 @@ class Demo:
         for run in project.runs.filter(state=Run.State.FAILED):
             runs.retry(run=run)
         if project.state == Project.State.PAUSED:
-            projects.resume(project=project)
+            projects.start(project=project)
+            project.refresh_from_db()
 
     def _simulate(self) -> None:
         tokens = world.tokens(project=self.world.project)
