@@ -64,4 +64,9 @@ def _warnings(judged: Estimate, rows: list[Estimate]) -> list[str]:
         warnings.append(
             f"The reward model says {percent(reward.win_rate)}: the reward runs ahead of what it stands for."
         )
+    elif reward is not None and reward.low > 0.5 >= judged.low:
+        warnings.append(
+            f"The reward model says {percent(reward.win_rate)}, which is not confirmed: "
+            "the reward may be running ahead of what it stands for."
+        )
     return warnings

@@ -62,6 +62,13 @@ def test_a_reward_that_runs_ahead_is_named(evaluation, judges):
     assert "runs ahead" in said(evaluation, people, reward).detail
 
 
+def test_a_reward_that_is_not_confirmed_is_named(evaluation, judges):
+    by = run(evaluation.project, "estimate")
+    people = estimate(evaluation, judges["people"], by, 0.57, low=0.48, high=0.67)
+    reward = estimate(evaluation, judges["reward"], by, 0.64, low=0.60, high=0.69, snapshot=people.snapshot)
+    assert "not confirmed" in said(evaluation, people, reward).detail
+
+
 def test_training_prompts_settle_nothing(evaluation, judges):
     row = estimate(evaluation, judges["people"], run(evaluation.project, "estimate"), 0.9, low=0.8, split="train")
     assert said(evaluation, row).tone == "open"
