@@ -12,7 +12,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install
 demo: $(VENV)/runtime node_modules/.installed  ## the whole loop with simulated labelers, then it keeps serving
 	@HONE_VAR="$${HONE_VAR:-$(CURDIR)/var/demo}" $(BIN)/python manage.py demo --rounds $(ROUNDS) --seed $(SEED) $(if $(EXIT),--exit)
 
+LOCKED := import fcntl, pathlib; lock = pathlib.Path("var/demo/parts.lock"); \
+	lock.exists() and fcntl.flock(lock.open("a"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
 clean-demo:  ## forget the demo
+	@$(PYTHON) -c '$(LOCKED)' 2>/dev/null || { echo "var/demo: the demo runs; stop it first" >&2; exit 1; }
 	rm -rf var/demo
 
 up: $(VENV)/runtime node_modules/.installed  ## the same parts without the demo, for a project of one's own

@@ -17,7 +17,8 @@ NEWEST = 3  # batches shown
 def label_progress(request: HttpRequest, project: str) -> HttpResponse:
     here = access(request=request, project=project, roles=READERS)
     wanted = Task.objects.filter(project=here.project).exclude(state=Task.State.CLOSED).order_by()
-    batches = wanted.values("batch", "kind", "iteration").annotate(
+    compared = ("evaluation__candidate__name", "evaluation__baseline__name")
+    batches = wanted.values("batch", "kind", "iteration", *compared).annotate(
         num_tasks=Count("pk"), num_done=Count("pk", filter=Q(state=Task.State.DONE)), newest=Max("pk")
     )
     rows = [{**row, "what": Protocol.Kind(row["kind"]).label} for row in batches.order_by("-newest")[:NEWEST]]

@@ -20,7 +20,7 @@ SHOWN = 20  # bad rows named one by one
 def new_project(request: HttpRequest) -> HttpResponse:
     """For staff: a project's base model may be any directory that the server can read."""
     if not request.user.is_staff:
-        raise PermissionDenied("expected a member of staff")
+        raise PermissionDenied("expected a member of staff to make a project, found an account that is not")
     form = ProjectForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         try:

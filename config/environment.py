@@ -52,6 +52,17 @@ class Environment:
             raise ImproperlyConfigured(f"{name}: expected a number of seconds above 0, found {text!r}")
         return value
 
+    def folder(self, name: str, default: Path) -> Path:
+        """An absolute path; made where it is missing."""
+        path = Path(self.values.get(name) or default).resolve()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name}: expected a folder to write to, found {error}") from error
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise ImproperlyConfigured(f"{name}: expected a folder to write to, found {path}, which we may not write")
+        return path
+
     def names(self, name: str) -> list[str]:
         return [part.strip() for part in self.values.get(name, "").split(",") if part.strip()]
 

@@ -13,8 +13,7 @@ from config.environment import database, environment, secret_key, socket_folder
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environment()
 
-VAR = Path(env.text("HONE_VAR", str(BASE_DIR / "var"))).resolve()
-VAR.mkdir(parents=True, exist_ok=True)
+VAR = env.folder("HONE_VAR", BASE_DIR / "var")
 STORAGE = Path(env.text("HONE_STORAGE", str(VAR / "storage"))).resolve()
 RUNS_ROOT = VAR / "runs"
 BASE_MODEL = env.text("HONE_BASE_MODEL")

@@ -47,6 +47,10 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
+def _brief(value: object) -> str:
+    return f"{len(value)} rows" if isinstance(value, list) and len(value) > 10 else str(value)
+
+
 class ReadOnly(ModelAdmin):
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -138,6 +142,8 @@ class RunAdmin(ReadOnly):
     list_select_related = ("project",)
     ordering = ("-id",)
     actions = ("cancel_runs", "retry_runs")
+    exclude = ("selection",)
+    readonly_fields = ("selected",)
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
@@ -157,6 +163,11 @@ class RunAdmin(ReadOnly):
             return "–"
         words = '<progress value="{}" max="{}" aria-label="steps"></progress> {} of {}'
         return format_html(words, run.step, run.total_steps, run.step, run.total_steps)
+
+    @display(description="Selection")
+    def selected(self, run: Run) -> str:
+        """Thousands of row ids are a number here; the run folder and the REST interface have them all."""
+        return "; ".join(f"{name}: {_brief(value)}" for name, value in run.selection.items()) or "–"
 
     @admin.action(description="Cancel", permissions=("steer",))
     def cancel_runs(self, request: HttpRequest, rows: QuerySet[Run]) -> None:

@@ -40,7 +40,7 @@ def store(*, project: Project, version: ModelVersion, claim: Claim, rows: Iterab
                     attempt=claim.attempt,
                     prompt_id=row.prompt_id,
                     sample_index=row.sample_index,
-                    text=row.text,
+                    text=row.text.replace("\0", "\ufffd"),  # tokens may spell NUL, which PostgreSQL can't hold
                     num_tokens=row.num_tokens,
                     finished=row.finished,
                 )

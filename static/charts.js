@@ -80,6 +80,9 @@ function names(points) {
 function curve(points, name, box) {
   const line = points.filter((point) => typeof point[name] === "number");
   const last = line[line.length - 1];
+  // A curve that never moves leaves Plot nothing to choose ticks from: it would print 0.1 as 0.
+  const constant = line.every((point) => point[name] === last[name]);
+  const ticks = constant ? { ticks: [last[name]], tickFormat: significant } : { ticks: 4 };
   const columns = Math.max(1, Math.floor((box.clientWidth + 16) / 336));
   const width = Math.max(240, (box.clientWidth - (columns - 1) * 16) / columns);
   const panel = document.createElement("div");
@@ -91,7 +94,7 @@ function curve(points, name, box) {
   panel.append(heading, Plot.plot({
     ariaLabel: `${name} by step`, ariaDescription: `from ${significant(line[0][name])} to ${significant(last[name])} at step ${last.step}`,
     width, height: 150, marginLeft: 48, marginTop: 8, marginBottom: 24,
-    x: { label: null, ticks: 4 }, y: { label: null, ticks: 4, grid: true, nice: true },
+    x: { label: null, ticks: 4 }, y: { label: null, ...ticks, grid: true, nice: true },
     marks: [
       Plot.lineY(line, { x: "step", y: name, stroke: "var(--series-1)", strokeWidth: 1.5 }),
       Plot.ruleX(line, Plot.pointerX({ x: "step", stroke: "var(--line-strong)" })),

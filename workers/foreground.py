@@ -30,6 +30,7 @@ class Foreground:
     stopping: threading.Event
     console: Console
     workers: list[Worker] = field(default_factory=list)
+    num_failed: int = 0  # of the runs that were executed here
 
     def __enter__(self) -> Foreground:
         self.workers = [open_worker(resource=resource) for resource in Run.Resource.values]
@@ -74,6 +75,7 @@ class Foreground:
             worker.on_beat = show
             worker.execute(claim)
         run.refresh_from_db()
+        self.num_failed += run.state == Run.State.FAILED
         self.console.print(f"{title}: {run.state}" + (f": {run.error}" if run.error else ""))
 
     def _say_what_waits(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,15 @@ def examine() -> Iterator[Finding]:
             yield Finding(name, check(), is_well=True)
         except Ill as error:
             yield Finding(name, str(error), is_well=False)
+
+
+def require(*names: str) -> None:
+    """Raises Ill, with the check's name, for the first of these checks that fails."""
+    for name in names:
+        try:
+            CHECKS[name]()
+        except Ill as error:
+            raise Ill(f"{name}: {error}") from error
 
 
 def _settings() -> str:
@@ -103,14 +113,19 @@ def _migrations() -> str:
 
 def _broker() -> str:
     own = settings.REDIS_URL == settings.OWN_REDIS_URL
-    with contextlib.closing(redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2)) as client:
+    shown = re.sub(r"//.*@", "//", settings.REDIS_URL)  # never the password
+    try:
+        found = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2)
+    except ValueError as error:
+        raise Ill(f"REDIS_URL: expected redis://host:port/0, found {shown!r}") from error
+    with contextlib.closing(found) as client:
         try:
             version = client.info("server")["redis_version"]
         except redis.RedisError as error:
             if own:
                 return "our own Valkey, not running (up and demo start it)"
-            raise Ill(f"{settings.REDIS_URL}: expected a Redis or Valkey, found {error}") from error
-    return f"{'our own Valkey' if own else settings.REDIS_URL}, Redis {version}"
+            raise Ill(f"{shown}: expected a Redis or Valkey, found {error}") from error
+    return f"{'our own Valkey' if own else shown}, Redis {version}"
 
 
 def _assets() -> str:

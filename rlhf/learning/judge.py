@@ -21,7 +21,7 @@ from rlhf.learning.text import encode
 def run(folder: Path, config: JudgeConfig) -> None:
     """Score every pair and write rows.parquet. A second start scores again: the rows are the same."""
     device = loop.set_up(config.engine)
-    model = reward_model.load(config.reward_model, device)
+    model = reward_model.load_trained(config.reward_model, device)
     require_room(model.network, config.text)
     pairs = tables.read_table(folder / "data" / "pairs.parquet", tables.PAIRS)
     sequences = [

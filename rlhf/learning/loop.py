@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,6 +43,7 @@ def set_up(engine: EngineConfig) -> torch.device:
     torch.set_float32_matmul_precision(engine.matmul_precision)
     use_cuda = engine.device != "cpu" and torch.cuda.is_available()
     if use_cuda:  # CPU kernels are deterministic at a fixed thread count
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS isn't; read when CUDA starts
         torch.use_deterministic_algorithms(True, warn_only=True)
     return torch.device("cuda" if use_cuda else "cpu")
 

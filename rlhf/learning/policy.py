@@ -70,6 +70,8 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name_or_path)
     except Exception as error:  # the tokenizers library raises bare Exception for a broken file
         raise model_error(name_or_path, "a tokenizer", error) from error
+    if tokenizer.eos_token_id is None:  # trained without one, a model never learns to stop
+        raise ModelError(f"{name_or_path}: found a tokenizer without an end-of-text token, expected one (eos_token)")
     return tokenizer
 
 
@@ -162,7 +164,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary)
     tokenizer.save_pretrained(temporary)
-    for path in temporary.iterdir():
+    for path in (p for p in temporary.rglob("*") if p.is_file()):  # several chat templates make a folder
         with path.open("rb") as file:
             os.fsync(file.fileno())
     shutil.rmtree(folder, ignore_errors=True)

@@ -108,8 +108,8 @@ def _load(config: PPOConfig, device: torch.device) -> Networks:
         config.model, device
     )  # from disk again: a resumed policy is no longer what the run started from
     sft = start if config.sft_model == config.model else load_policy(config.sft_model, device)
-    reward = reward_model.load(config.reward_model, device, config.engine.seed)
-    value = reward_model.load(config.reward_model, device, config.engine.seed)
+    reward = reward_model.load_trained(config.reward_model, device)
+    value = reward_model.load_trained(config.reward_model, device)
     _require_same_tokens(config.model, policy.tokenizer, config.sft_model, sft.tokenizer)
     _require_same_tokens(config.model, policy.tokenizer, config.reward_model, reward.tokenizer)
     for frozen in (start.model, sft.model, reward.network):
@@ -153,9 +153,10 @@ def _iterate(
     seed, num_rollouts = config.engine.seed, config.rollouts_per_iteration
     # 1. Rollouts, from every prompt in turn.
     drawn = prompts_of_iteration(len(prompts), num_rollouts, seed, iteration)
-    rollouts = roll_out(
-        networks.policy, prompts, drawn, config.temperature, config.text.max_completion_tokens, seed, num_rollouts
-    )
+    with loop.autocast(config.engine, networks.policy.model.device):
+        rollouts = roll_out(
+            networks.policy, prompts, drawn, config.temperature, config.text.max_completion_tokens, seed, num_rollouts
+        )
     # 2. What every network says about them, in the micro-batches that the first pass of the update will take.
     first_epoch = iteration * config.num_epochs
     passes = [minibatches(num_rollouts, config.minibatch_size, seed, first_epoch + e) for e in range(config.num_epochs)]

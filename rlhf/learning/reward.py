@@ -86,6 +86,12 @@ def run(folder: Path, config: RewardConfig) -> None:
 def _encode(model: RewardModel, rows: Sequence[dict[str, Any]], config: RewardConfig) -> list[EncodedRanking]:
     encoded = []
     for row in rows:
+        counts = [len(row[name]) for name in ("completion_ids", "completions", "ranks")]
+        if min(counts) != max(counts):  # an index past a ranking's end would mean the next ranking's completion
+            raise tables.TableError(
+                f"ranking {row['ranking_id']}: found {counts[0]} completion ids, {counts[1]} completions and "
+                f"{counts[2]} ranks, expected as many of each"
+            )
         sequences = [
             encode(model.tokenizer, row["ranking_id"], row["prompt"], c, config.text) for c in row["completions"]
         ]

@@ -19,6 +19,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from rlhf.learning.policy import ModelError, attention_for, load_tokenizer, model_error, save_model
 from rlhf.learning.text import Batch, Encoded, ensure_pad_token, right_pad
 
+_ROUNDING = 1e-6  # relative: what padding and batching do to a float32 score
 HEAD = "score"  # what transformers calls the head of a decoder's ...ForSequenceClassification
 
 
@@ -45,6 +46,22 @@ def load(name_or_path: str, device: torch.device, seed: int = 0) -> RewardModel:
     Raises:
         ModelError: no such model, or not a decoder with a sequence-classification class.
     """
+    model, has_head = _load(name_or_path, device)
+    if not has_head:
+        _draw_head(model.network, seed)
+    return model
+
+
+def load_trained(name_or_path: str, device: torch.device) -> RewardModel:
+    """Load a reward model to score with. Raises ModelError as `load` does, and for a policy: a new head is noise."""
+    model, has_head = _load(name_or_path, device)
+    if not has_head:
+        raise ModelError(f"{name_or_path}: expected a reward model, found a model without weights for its head {HEAD}")
+    return model
+
+
+def _load(name_or_path: str, device: torch.device) -> tuple[RewardModel, bool]:
+    """The model, and whether its head came from the checkpoint."""
     tokenizer = load_tokenizer(name_or_path)
     try:
         network, loading = AutoModelForSequenceClassification.from_pretrained(
@@ -54,7 +71,7 @@ def load(name_or_path: str, device: torch.device, seed: int = 0) -> RewardModel:
             attn_implementation=attention_for(name_or_path, device),
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # OSError, ValueError, SafetensorError, KeyError: a broken model breaks anywhere
         raise model_error(name_or_path, "a decoder that can carry a reward head", error) from error
     missing = set(loading["missing_keys"]) - {f"{HEAD}.weight"}
     if missing or not isinstance(getattr(network, HEAD, None), torch.nn.Linear):
@@ -62,12 +79,11 @@ def load(name_or_path: str, device: torch.device, seed: int = 0) -> RewardModel:
             f"{name_or_path}: expected the weights of a decoder with a head named {HEAD}, "
             f"found {type(network).__name__} without {sorted(missing)}"
         )
-    if loading["missing_keys"]:
-        _draw_head(network, seed)
     pad_id = ensure_pad_token(tokenizer, network)
     gain = float(getattr(network.config, "hone_reward_gain", 1.0))
     bias = float(getattr(network.config, "hone_reward_bias", 0.0))
-    return RewardModel(network.to(device).eval(), tokenizer, pad_id, gain, bias)
+    model = RewardModel(network.to(device).eval(), tokenizer, pad_id, gain, bias)
+    return model, not loading["missing_keys"]
 
 
 def save(reward_model: RewardModel, folder: Path) -> None:
@@ -128,11 +144,12 @@ def groups_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
 def normalise(reward_model: RewardModel, raw_scores: Sequence[float]) -> RewardModel:
     """The same weights with gain and bias that give these raw scores mean 0 and (biased) standard deviation 1.
 
-    Source: Ziegler et al. 2019, section 2.1. Scores without spread get gain 1.
+    Source: Ziegler et al. 2019, section 2.1. Scores without spread, up to the rounding of float32, get gain 1: its
+    inverse would blow rounding up to scores.
     """
     scores = torch.tensor(raw_scores, dtype=torch.float64)
     deviation = float(scores.std(correction=0))
-    gain = 1 / deviation if deviation > 0 else 1.0
+    gain = 1 / deviation if deviation > _ROUNDING * float(scores.abs().max()) else 1.0
     return replace(reward_model, gain=gain, bias=-float(scores.mean()) * gain)
 
 

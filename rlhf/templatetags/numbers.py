@@ -53,7 +53,9 @@ def took(start: datetime | None, end: datetime | None) -> str:
 
 @register.filter
 def left(run: object) -> str:
-    """Time left of a run at the speed so far; empty where nothing can be said."""
+    """Time left of a running run at the speed so far; empty where nothing can be said."""
+    if getattr(run, "state", "") != "running":
+        return ""
     step, total = getattr(run, "step", 0), getattr(run, "total_steps", 0)
     started_at, heartbeat_at = getattr(run, "started_at", None), getattr(run, "heartbeat_at", None)
     if not (step and total and started_at and heartbeat_at):

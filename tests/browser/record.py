@@ -166,7 +166,8 @@ def _train(project: Project, versions: list[ModelVersion]) -> None:
     RunMetric.objects.bulk_create(
         RunMetric(
             run=run, attempt=1, step=step,
-            values={"step": step, "score": 2 - 2 * math.exp(-step / 20), "kl": step / 14, "loss": 1 / (1 + step / 9)},
+            values={"step": step, "score": 2 - 2 * math.exp(-step / 20), "kl": step / 14, "loss": 1 / (1 + step / 9),
+                    "kl_coefficient": 0.1},
         )
         for step in range(1, 61)
     )  # fmt: skip

@@ -36,6 +36,12 @@ def test_from_the_timeline_to_two_answers_in_two_clicks_and_a_snapshot_downloade
     expect(page.get_by_text("It made a hard day easier.")).to_be_visible()
     expect(page.get_by_role("region", name="Verdicts")).to_contain_text("people")
 
+    page.get_by_role("link", name="Runs").click()
+    page.get_by_role("link", name=re.compile("PPO")).first.click()
+    constant = page.get_by_label("kl_coefficient by step")  # a curve that never moves is labelled with its value
+    expect(constant.get_by_text("0.1", exact=True)).to_be_visible()
+    expect(constant.get_by_text("0", exact=True)).to_have_count(0)
+
     page.get_by_role("link", name="Datasets").click()
     with page.expect_download() as download:
         page.get_by_role("link", name="Parquet").first.click()

@@ -109,6 +109,15 @@ def test_a_second_start_reads_its_samples_and_ends_with_the_same_bytes(talking_l
     assert (weights(folder / "model"), result(folder)) == first
 
 
+def test_what_a_stopped_attempt_logged_of_its_sampling_is_not_counted_twice(
+    talking_llama: Path, tmp_path: Path
+) -> None:
+    folder = prompts_folder(tmp_path / "run")
+    (folder / "metrics.jsonl").write_text('{"step": 0, "phase": "sample", "done": 16}\n' * 2)
+    best_of_n.run(folder, best_of_n_config(talking_llama, new_reward_model(tmp_path / "reward", talking_llama), "chat"))
+    assert [line["done"] for line in metric_lines(folder, "sample")] == [16, 32, 40]
+
+
 def test_every_architecture_goes_through(any_model: tuple[Path, str], tmp_path: Path) -> None:
     path, prompt_format = any_model
     policy_path = taught_to_end(tmp_path / "sft", path, prompt_format)

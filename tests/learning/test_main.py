@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from transformers import AutoConfig
 
 from rlhf.learning.__main__ import main
 from rlhf.learning.configs import SampleConfig, SFTConfig, TextConfig, to_dict
@@ -76,6 +79,9 @@ def test_a_model_without_a_chat_template(
         ("{}", "sft: missing keys ['model']"),
         ('{"model": "m", "speed": 1}', "sft: unknown keys ['speed']"),
         ('{"model": "m", "engine": {"seed": "x"}}', "sft.engine.seed: expected int, found 'x'"),
+        ('{"model": "m", "engine": {"seed": -1}}', "engine.seed: expected 0 <= x < 2^63, found -1"),
+        ('{"model": "m", "optimizer": {"beta2": 1.0}}', "optimizer.beta2: expected 0 <= x < 1, found 1.0"),
+        ('{"model": "m", "optimizer": {"eps": 0}}', "optimizer.eps: expected more than 0, found 0.0"),
     ],
 )
 def test_an_unusable_configuration(
@@ -83,6 +89,34 @@ def test_an_unusable_configuration(
 ) -> None:
     (tmp_path / "config.json").write_text(config)
     assert expected in refuse("sft", tmp_path, capsys)
+
+
+def test_scoring_with_a_batch_size_of_zero_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.json").write_text('{"reward_model": "m", "batch_size": 0}')
+    assert "batch_size: expected at least 1, found 0" in refuse("judge", tmp_path, capsys)
+
+
+def test_a_kl_horizon_of_zero_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.json").write_text('{"model": "m", "reward_model": "r", "sft_model": "s", "kl_horizon": 0}')
+    assert "kl_horizon: expected at least 1, found 0" in refuse("ppo", tmp_path, capsys)
+
+
+def test_sigterm_while_a_model_loads_is_a_stop_and_no_broken_model(
+    llama_path: Path, prompts: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = prompts()
+    configure(folder, SampleConfig(model=str(llama_path), text=TEXT))
+
+    def be_told_to_stop(*_: Any, **__: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", be_told_to_stop)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["sample", str(folder)]) == 3
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err == "stopped before the first step\n"
 
 
 def test_an_unknown_kind_or_too_few_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,6 +123,22 @@ def test_equal_weights_are_saved_as_equal_bytes_and_load_plainly(any_model: tupl
     assert torch.allclose(plain(ids).logits, policy.model(ids).logits, atol=1e-5)
 
 
+def test_a_tokenizer_with_several_chat_templates_is_saved_with_all_of_them(llama_path: Path, tmp_path: Path) -> None:
+    policy = load_policy(str(llama_path), CPU)
+    templates = {"default": "a", "tool_use": "b"}
+    policy.tokenizer.chat_template = templates
+    save_policy(policy, tmp_path / "saved")
+    assert load_policy(str(tmp_path / "saved"), CPU).tokenizer.chat_template == templates
+
+
+def test_a_tokenizer_without_end_of_text_is_refused(llama_path: Path, tmp_path: Path) -> None:
+    policy = load_policy(str(llama_path), CPU)
+    policy.tokenizer.eos_token = None
+    save_policy(policy, tmp_path / "endless")
+    with pytest.raises(ModelError, match="endless: found a tokenizer without an end-of-text token"):
+        load_policy(str(tmp_path / "endless"), CPU)
+
+
 def _remove_weights(path: Path) -> None:
     (path / "model.safetensors").unlink()
 

@@ -94,6 +94,16 @@ def test_before_any_update_every_log_probability_is_the_references_to_the_bit(
     torch.testing.assert_close(sums, rollouts.sampler_log_probabilities.float(), atol=1e-3, rtol=0)
 
 
+def test_in_half_precision_too_it_starts_at_ratio_one_and_kl_zero(llama_path: Path, tmp_path: Path) -> None:
+    engine = EngineConfig(precision="bfloat16", checkpoint_every=0)
+    reward_path = new_reward_model(tmp_path / "reward", llama_path)
+    folder = prompts_folder(tmp_path / "run")
+    ppo.run(folder, ppo_config(llama_path, reward_path, "chat", num_iterations=1, engine=engine))
+    line = metric_lines(folder)[0]
+    assert (line["first_ratio"], line["kl"], line["kl_sft"]) == (1.0, 0.0, 0.0)
+    assert line["sampler_gap"] < 1e-4  # sampled in half precision too; from float32 weights it is near 1e-3
+
+
 def test_padding_changes_no_log_probability_and_exactly_no_mask(any_model: tuple[Path, str]) -> None:
     policy, rollouts = rollouts_of(*any_model)
     together = completion_log_probabilities(policy.model, rollouts.batch)

@@ -13,7 +13,7 @@ import torch
 
 from rlhf.learning import reward, reward_model
 from rlhf.learning.configs import EngineConfig
-from rlhf.learning.tables import RANKINGS, REWARD_ROWS, read_table, write_table
+from rlhf.learning.tables import RANKINGS, REWARD_ROWS, TableError, read_table, write_table
 from rlhf.learning.text import encode
 from tests.learning.rankings import (
     CPU,
@@ -89,6 +89,15 @@ def test_micro_batches_of_two_or_of_six_give_the_same_gradient(llama_path: Path,
         reward.run(folder, reward_config(llama_path, "chat", num_epochs=1, micro_batch_size=size))
         norms.append(metric_lines(folder)[0]["gradient_norm"])
     assert norms[0] == pytest.approx(norms[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("column", ["completion_ids", "completions", "ranks"])
+def test_a_ranking_with_a_completion_too_few_is_named(column: str, llama_path: Path, tmp_path: Path) -> None:
+    rows = ranking_rows(4)
+    rows[2][column] = rows[2][column][:-1]
+    write_table(tmp_path / "data/rankings.parquet", RANKINGS, rows)
+    with pytest.raises(TableError, match=f"ranking {rows[2]['ranking_id']}: found .* expected as many of each"):
+        reward.run(tmp_path, reward_config(llama_path, "chat"))
 
 
 def test_rankings_of_ties_alone_are_refused_in_one_sentence(llama_path: Path, tmp_path: Path) -> None:

@@ -105,6 +105,30 @@ def test_normalised_scores_have_mean_zero_and_deviation_one(llama_path: Path) ->
     assert scores.std(correction=0).item() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("count", [3, 7, 100])
+def test_scores_equal_up_to_rounding_keep_gain_one_and_get_mean_zero(llama_path: Path, count: int) -> None:
+    raw = [3.25 + 1e-7 * (i % 2) for i in range(count)]
+    model = reward_model.normalise(reward_model.load(str(llama_path), CPU), raw)
+    assert model.gain == 1.0
+    assert float(model.normalised(torch.tensor(raw, dtype=torch.float64)).abs().max()) < 1e-6
+
+
+def test_a_policy_is_no_reward_model_to_score_with(any_model: tuple[Path, str], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="expected a reward model, found a model without weights for its head"):
+        reward_model.load_trained(str(any_model[0]), CPU)
+    folder = new_reward_model(tmp_path / "reward", any_model[0])
+    model, same = reward_model.load_trained(str(folder), CPU), reward_model.load(str(folder), CPU)
+    assert torch.equal(model.network.score.weight, same.network.score.weight) and model.gain == 2.0
+
+
+def test_cut_weights_are_one_clear_sentence(llama_path: Path, tmp_path: Path) -> None:
+    path = new_reward_model(tmp_path / "reward", llama_path) / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="expected a decoder that can carry a reward head") as caught:
+        reward_model.load(str(tmp_path / "reward"), CPU)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_path_without_a_model_is_one_clear_sentence(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such model directory"):
         reward_model.load(str(tmp_path / "nothing"), CPU)

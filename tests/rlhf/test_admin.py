@@ -96,3 +96,10 @@ def test_what_was_measured_is_not_edited(client, boss, project):
         client.post(reverse("admin:rlhf_datasetsnapshot_change", args=[frozen.pk]), {"num_rows": 1}).status_code == 403
     )
     assert client.get(reverse("admin:rlhf_run_add")).status_code == 403
+
+
+def test_a_run_of_thousands_of_prompts_is_shown_in_one_line(client, boss, project):
+    row = run(project, "ppo", selection={"prompt_ids": list(range(70_000, 73_000)), "dataset": "rankings"})
+    client.force_login(boss)
+    page = client.get(reverse("admin:rlhf_run_change", args=[row.pk])).content.decode()
+    assert "prompt_ids: 3000 rows; dataset: rankings" in page and "71234" not in page

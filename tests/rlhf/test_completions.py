@@ -117,3 +117,10 @@ def test_equal_texts_are_shown_once_and_a_prompt_needs_two(project: Project, ask
     grouped = completions.by_prompt(run=by)
     assert [row.sample_index for row in completions.distinct(completions=grouped[asked[0].pk])] == [0, 1]
     assert completions.num_worth_ranking(run=by) == 2
+
+
+def test_a_nul_character_that_tokens_spell_is_replaced(sample: Run, asked: list[Prompt]) -> None:
+    token = claim()
+    spelled = NewCompletion(asked[0].pk, 0, "a\0b", 3, True)
+    completions.store(project=sample.project, version=sample.policy, claim=token, rows=[spelled])
+    assert Completion.objects.get().text == "a\ufffdb"

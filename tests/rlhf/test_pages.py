@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,7 +10,10 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from annotate import protocols
+from annotate.models import Protocol, Task
 from rlhf import evaluations
 from rlhf.models import Completion, Membership, Project, ProjectToken, Prompt, Run, RunMetric
 from tests.rlhf.rows import estimate, member, prompts, run, snapshot, verdict, version
@@ -240,3 +244,37 @@ def test_a_failed_step_of_the_loop_is_named_on_the_dashboard(client, project, re
 
     assert "The loop waits" in page and "found no model, expected one" in page
     assert "found no patience" not in page
+
+
+def test_a_run_that_has_ended_says_nothing_of_time_left(client, project, researcher):
+    times = {"started_at": timezone.now() - timedelta(seconds=8), "heartbeat_at": timezone.now()}
+    client.force_login(researcher)
+    for state, is_said in ((Run.State.RUNNING, True), (Run.State.SUCCEEDED, False), (Run.State.FAILED, False)):
+        row = run(project, "ppo", state, phase="rollouts", step=4, total_steps=8, **times)
+        page = client.get(reverse("run-live", args=["tulip", row.pk])).content.decode()
+        assert (" left" in page) is is_said and ("rollouts" in page) is is_said
+
+
+def test_a_refused_page_says_what_was_found_and_who_can_help(client, project, labeler):
+    client.force_login(labeler)
+    page = client.get(reverse("runs", args=["tulip"])).content.decode()
+    assert "Expected the role" in page and "found labeler" in page
+    assert "A manager of the project" in page
+
+
+def test_a_page_outside_a_project_has_no_empty_bar_of_sections(client, project, researcher):
+    client.force_login(researcher)
+    assert 'class="sections"' not in client.get("/p/nobodys/").content.decode()
+    assert 'class="sections"' in client.get(reverse("project", args=["tulip"])).content.decode()
+
+
+def test_comparisons_are_told_apart_by_their_versions(client, evaluation, researcher):
+    protocol = protocols.protocol(project=evaluation.project, kind=Protocol.Kind.COMPARE)
+    for prompt in prompts(evaluation.project, 4):
+        Task.objects.create(
+            project=evaluation.project, protocol=protocol, kind=Protocol.Kind.COMPARE, prompt=prompt,
+            evaluation=evaluation, batch="one",
+        )  # fmt: skip
+    client.force_login(researcher)
+    page = client.get(reverse("label-progress", args=["tulip"])).content.decode()
+    assert f": {evaluation.candidate} against {evaluation.baseline}" in page and "0 of 4" in page

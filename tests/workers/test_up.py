@@ -89,6 +89,32 @@ def test_what_cannot_be_used_is_told_in_one_sentence(
     assert not (tmp_path / "hone.sqlite3").exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("HONE_STORAGE", "FILE/storage", "CommandError: storage: expected to write and delete a file, found .*"),
+        ("HONE_VAR", "FILE/var", "Settings: HONE_VAR: expected a folder to write to, found .*"),
+        ("REDIS_URL", "nonsense", "CommandError: broker: REDIS_URL: expected redis://host:port/0, found 'nonsense'"),
+        (
+            "REDIS_URL",
+            "redis://u:secret@127.0.0.1:1/0",
+            "CommandError: broker: redis://127.0.0.1:1/0: expected a Redis or Valkey, found .*",
+        ),
+    ],
+)
+def test_nothing_starts_where_files_or_messages_have_no_place(
+    tmp_path: Path, setting: str, value: str, message: str
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    found = run("up", **{"HONE_VAR": str(tmp_path), setting: value.replace("FILE", str(file))})
+
+    assert found.returncode == 1
+    assert re.fullmatch(message, told(found)), found.stderr
+    assert "secret" not in found.stderr
+    assert processes(tmp_path) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 def test_nothing_stays_behind(tmp_path: Path, number: signal.Signals) -> None:
     with Command("up", var=tmp_path) as command:

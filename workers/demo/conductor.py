@@ -16,6 +16,7 @@ from rich.live import Live
 
 from annotate.management.demo import pretraining
 from annotate.management.demo.recipe import STANDARD, Sizes
+from rlhf import projects, runs
 from rlhf.models import Project, Run
 from workers.demo import audit, report, stages, view, world
 from workers.demo.people import People
@@ -71,6 +72,7 @@ class Demo:
         self.parts.wait_ready()
         self.console.print(view.addresses(url=self.parts.url, password=world.PASSWORD, var=str(settings.VAR)))
         if not self._finished():
+            self._take_up()
             self._simulate()
         self._tables()
         if serve:
@@ -80,6 +82,15 @@ class Demo:
         if self.people is not None:
             self.people.stop()
         self.parts.stop()
+
+    def _take_up(self) -> None:
+        """What ended an earlier start must not end this one: failed runs get new attempts, a paused loop goes on."""
+        project = self.world.project
+        for run in project.runs.filter(state=Run.State.FAILED):
+            runs.retry(run=run)
+        if project.state == Project.State.PAUSED:
+            projects.start(project=project)
+            project.refresh_from_db()
 
     def _simulate(self) -> None:
         tokens = world.tokens(project=self.world.project)

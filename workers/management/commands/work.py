@@ -7,7 +7,7 @@ import threading
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from workers.foreground import Foreground
@@ -26,3 +26,5 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stopping.set())
         with Foreground(stopping=stopping, console=Console()) as foreground:
             foreground.work(forever=forever)
+        if foreground.num_failed:
+            raise CommandError(f"runs that failed: {foreground.num_failed}")
