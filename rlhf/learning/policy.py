@@ -6,7 +6,6 @@ Weights are float32 and dropout is off from the moment of loading; a saved polic
 
 from __future__ import annotations
 
-import copy
 import os
 import shutil
 from dataclasses import dataclass
@@ -89,14 +88,6 @@ def model_error(name_or_path: str, expected: str, error: Exception) -> ModelErro
     """One sentence for whatever transformers had to say."""
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return ModelError(f"{name_or_path}: expected {expected}, found none that loads ({first[:200]})")
-
-
-def frozen_copy(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy that never changes: the reference policy."""
-    frozen: PreTrainedModel = copy.deepcopy(model)
-    frozen.requires_grad_(False)
-    frozen.eval()
-    return frozen
 
 
 def require_room(model: PreTrainedModel, text: TextConfig) -> None:

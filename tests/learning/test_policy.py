@@ -18,7 +18,6 @@ from rlhf.learning.policy import (
     attention_for,
     completion_log_probabilities,
     completion_log_probabilities_and_entropy,
-    frozen_copy,
     load_policy,
     predicting_logits,
     require_room,
@@ -95,19 +94,6 @@ def test_half_precision_weights_are_loaded_as_float32_and_dropout_is_off(tmp_pat
     policy = load_policy(str(tmp_path / "half"), CPU)
     assert {p.dtype for p in policy.model.parameters()} == {torch.float32}
     assert policy.model.config.resid_pdrop > 0 and not any(m.training for m in policy.model.modules())
-
-
-def test_a_frozen_copy_stays_as_it_was(any_model: tuple[Path, str]) -> None:
-    policy = load(any_model)
-    reference = frozen_copy(policy.model)
-    batch = right_pad(ROWS, policy.pad_id)
-    before = completion_log_probabilities(reference, batch)
-    assert torch.equal(before, completion_log_probabilities(policy.model, batch))
-    with torch.no_grad():
-        for parameter in policy.model.parameters():
-            parameter.add_(0.1)
-    assert torch.equal(before, completion_log_probabilities(reference, batch))
-    assert not any(p.requires_grad for p in reference.parameters())
 
 
 def test_equal_weights_are_saved_as_equal_bytes_and_load_plainly(any_model: tuple[Path, str], tmp_path: Path) -> None:
