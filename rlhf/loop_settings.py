@@ -11,16 +11,9 @@ from typing import Any
 
 from rlhf.errors import Refusal
 from rlhf.learning import configs
+from rlhf.runs import MODELS
 
 STAGES = ("sft", "reward", "sample", "best_of_n", "ppo")
-# Paths are the worker's business: they stand in for models while a configuration is checked.
-PLACEHOLDERS = {
-    "sft": {"model": "-"},
-    "reward": {"model": "-"},
-    "sample": {"model": "-"},
-    "best_of_n": {"model": "-", "reward_model": "-"},
-    "ppo": {"model": "-", "reward_model": "-", "sft_model": "-"},
-}
 
 
 class BadLoopSettings(Refusal):
@@ -57,7 +50,8 @@ def parse(values: dict[str, Any]) -> LoopSettings:
         _check(name, value)
     for stage in STAGES:
         try:
-            configs.from_dict(stage, {**PLACEHOLDERS[stage], **values.get(stage, {})})
+            # Paths are the worker's business: "-" stands in for the models while a configuration is checked.
+            configs.from_dict(stage, {**dict.fromkeys(MODELS[stage], "-"), **values.get(stage, {})})
         except configs.ConfigError as error:
             raise BadLoopSettings(f"loop: {error}") from error
     return LoopSettings(**values)

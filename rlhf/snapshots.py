@@ -45,7 +45,3 @@ def store(
 
 def open_parquet(*, snapshot: DatasetSnapshot) -> File:
     return default_storage.open(snapshot.parquet, "rb")
-
-
-def open_jsonl(*, snapshot: DatasetSnapshot) -> File:
-    return default_storage.open(snapshot.jsonl, "rb")

@@ -24,7 +24,7 @@ def test_the_stored_bytes_are_the_frozen_ones(project, tmp_path):
 
     with snapshots.open_parquet(snapshot=snapshot) as file:
         assert file.read() == b"rows"
-    with snapshots.open_jsonl(snapshot=snapshot) as file:
+    with default_storage.open(snapshot.jsonl, "rb") as file:
         assert file.read() == b"rows as lines"
     assert snapshot.sha256 == storage.file_sha256(tmp_path / "x.parquet")
     assert snapshot.jsonl_sha256 == storage.file_sha256(tmp_path / "x.jsonl")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from django.core.files.storage import default_storage
 
 from rlhf import runs
 from rlhf.learning import tables
 from rlhf.models import Project, Run
-from rlhf.snapshots import open_jsonl, open_parquet
+from rlhf.snapshots import open_parquet
 from tests.workers import hands
 from tests.workers.hands import NOW, label
 from workers import freeze, loop
@@ -31,7 +32,7 @@ def test_a_snapshot_holds_every_answer_that_counts(project: Project) -> None:
     snapshot = freeze.freeze(run=ask(project, dataset="demonstrations"))
 
     assert (snapshot.configuration, snapshot.num_rows) == ("demonstrations", num_answers)
-    with open_jsonl(snapshot=snapshot) as file:
+    with default_storage.open(snapshot.jsonl, "rb") as file:
         assert len(file.read().splitlines()) == num_answers
 
 
