@@ -7,7 +7,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from annotate.models import Protocol
+from annotate import questions
+from annotate.models import Protocol, ProtocolRevision
+from annotate.questions import Questions
 from rlhf.errors import Refusal
 from rlhf.models import Project
 
@@ -26,8 +28,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "guidelines": "Say which answer helps more. Call it a tie only where you would not prefer either.",
         "num_completions": 2,
     },
+    Protocol.Kind.PROMPT: {
+        "name": "Write a prompt",
+        "guidelines": "Write what you would really ask an assistant: one clear request, with all it needs to answer.",
+    },
 }
-CHANGEABLE = frozenset({"name", "guidelines", "num_completions", "allow_ties", "overlap", "lease_minutes"})
+GUIDELINES = frozenset({"guidelines", "guideline_translations"})
+CHANGEABLE = frozenset(questions.FIELDS) - {"kind"} | {
+    "name", "overlap", "lease_minutes", "gold_percent", "qualification_size", "qualification_percent", "daily_limit",
+}  # fmt: skip
 
 
 class BadProtocol(Refusal):
@@ -35,9 +44,18 @@ class BadProtocol(Refusal):
 
 
 def protocol(*, project: Project, kind: str) -> Protocol:
-    """The project's protocol of this kind, made with the defaults on first use."""
-    found, _ = Protocol.objects.get_or_create(project=project, kind=kind, defaults=DEFAULTS[kind])
+    """The project's default protocol of this kind, made on first use."""
+    found, _ = Protocol.objects.get_or_create(project=project, kind=kind, is_default=True, defaults=DEFAULTS[kind])
     return found
+
+
+def asked(*, protocol: Protocol, revision: int) -> Questions:
+    """What the protocol asked at this revision."""
+    if revision == protocol.revision:
+        return questions.of_protocol(protocol)
+    frozen = ProtocolRevision.objects.filter(protocol=protocol, revision=revision).first()
+    # A revision from before revisions were kept: what is asked now is the nearest that is known.
+    return questions.of_content(frozen.content) if frozen else questions.of_protocol(protocol)
 
 
 def revise(*, protocol: Protocol, **changes: Any) -> Protocol:
@@ -50,9 +68,23 @@ def revise(*, protocol: Protocol, **changes: Any) -> Protocol:
         current = Protocol.objects.select_for_update().get(pk=protocol.pk)
         changed = {name: value for name, value in changes.items() if getattr(current, name) != value}
         if changed:
-            Protocol.objects.filter(pk=protocol.pk).update(revision=F("revision") + 1, **changed)
+            _freeze(current)
+            reworded = int(not GUIDELINES.isdisjoint(changed))
+            Protocol.objects.filter(pk=protocol.pk).update(
+                revision=F("revision") + 1, guideline_revision=F("guideline_revision") + reworded, **changed
+            )
+            current.refresh_from_db()
+            _freeze(current)
     protocol.refresh_from_db()
     return protocol
+
+
+def _freeze(protocol: Protocol) -> None:
+    content = questions.as_content(questions.of_protocol(protocol))
+    ProtocolRevision.objects.get_or_create(
+        protocol=protocol, revision=protocol.revision,
+        defaults={"guideline_revision": protocol.guideline_revision, "content": content},
+    )  # fmt: skip
 
 
 def check(*, kind: str, changes: dict[str, Any]) -> None:

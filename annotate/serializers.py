@@ -99,7 +99,9 @@ def task_json(*, assignment: Assignment, progress: Progress) -> dict[str, Any]:
         "task": task.pk,
         "slot": assignment.slot,
         "kind": task.kind,
-        "prompt": [{**message, "html": render(message["content"])} for message in task.prompt.messages],
+        "prompt": [
+            {**message, "html": render(message["content"])} for message in (task.prompt.messages if task.prompt else [])
+        ],
         "completions": [
             {"key": key, "html": render(text), "text": text} for key, text in zip(KEYS, shown, strict=False)
         ],

@@ -138,6 +138,7 @@ def _count_in_task(task: Task) -> bool:
 
 
 def _add_demonstration(submission: Submission, task: Task, text: str, counts: bool) -> None:
+    assert task.prompt_id is not None
     Demonstration.objects.create(
         project_id=task.project_id, prompt_id=task.prompt_id, submission=submission, text=text, counts=counts
     )
@@ -145,6 +146,7 @@ def _add_demonstration(submission: Submission, task: Task, text: str, counts: bo
 
 def _add_ranking(submission: Submission, assignment: Assignment, access: Access, counts: bool) -> None:
     task = assignment.task
+    assert task.prompt_id is not None
     completion_ids = list(task.task_completions.values_list("completion_id", flat=True))
     by_key = submission.body["ranks"]
     rank_of = {shown: by_key[key] for key, shown in zip(KEYS, assignment.order_shown, strict=False)}
@@ -161,6 +163,7 @@ def _record_verdict(
     task: Task, assignment: Assignment, access: Access, completion_ids: list[int], ranks: list[int]
 ) -> None:
     candidate, baseline = completion_ids
+    assert task.prompt_id is not None
     first = assignment.order_shown[0] == candidate
     verdict = evaluations.NewVerdict(
         prompt_id=task.prompt_id, candidate_completion_id=candidate, baseline_completion_id=baseline,

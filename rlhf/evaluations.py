@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -64,7 +65,18 @@ def record_verdicts(
 
 
 def visible_verdicts() -> QuerySet[Verdict]:
-    return Verdict.objects.filter(Q(run=None) | Q(run__state=Run.State.SUCCEEDED, run__attempt=F("attempt")))
+    counts = Q(run=None) | Q(run__state=Run.State.SUCCEEDED, run__attempt=F("attempt"))
+    return Verdict.objects.filter(counts, withdrawn_at=None)
+
+
+def withdraw_verdicts(*, verdicts: QuerySet[Verdict], now: datetime) -> int:
+    """They stay, and count no more: their person revised them or is quarantined."""
+    return verdicts.filter(withdrawn_at=None).update(withdrawn_at=now)
+
+
+def restore_verdicts(*, verdicts: QuerySet[Verdict]) -> int:
+    """They count again: their person was let go on."""
+    return verdicts.update(withdrawn_at=None)
 
 
 def verdict_rows(*, project: Project, evaluations: Iterable[Evaluation] | None = None) -> Iterator[dict[str, object]]:

@@ -344,6 +344,9 @@ class Verdict(models.Model):
     baseline_reward = models.FloatField(null=True, blank=True)
     run = models.ForeignKey(Run, null=True, blank=True, on_delete=models.PROTECT, related_name="verdicts")
     attempt = models.PositiveIntegerField(default=0)
+    withdrawn_at = models.DateTimeField(
+        null=True, blank=True, help_text="a person revised it (the new one has the next replicate) or is quarantined"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,0 +1,38 @@
+"""The people who label, as the administration lists them, and their standing."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from rlhf.models import Membership, Project
+
+
+class LabelerProfile(models.Model):
+    """A labeler's standing in a project, and what they chose. There from the first task on."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="labeler_profiles")
+    labeler = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="labeler_profiles")
+    paused_at = models.DateTimeField(null=True, blank=True)
+    pause_reason = models.CharField(max_length=500, blank=True)
+    paused_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+",
+        help_text="empty where the quality rules did it",
+    )  # fmt: skip
+    checked_from = models.DateTimeField(
+        null=True, blank=True, help_text="answers before it were judged already: a person who may go on starts afresh"
+    )
+    declines_warned = models.BooleanField(default=False, help_text="takes no tasks with a content warning")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("project", "labeler"), name="one_profile_per_labeler"),)
+
+    def __str__(self) -> str:
+        return f"{self.labeler} in {self.project}"
+
+
+class Labeler(Membership):
+    """A member as the administration lists them: by what they labeled."""
+
+    class Meta:
+        proxy = True
