@@ -112,6 +112,7 @@ STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [
     BASE_DIR / "static",
     ("vendor/d3", BASE_DIR / "node_modules" / "d3" / "dist"),
+    ("vendor/diff", BASE_DIR / "node_modules" / "diff" / "dist"),
     ("vendor/plot", BASE_DIR / "node_modules" / "@observablehq" / "plot" / "dist"),
     ("vendor/sortablejs", BASE_DIR / "node_modules" / "sortablejs"),
 ]
