@@ -152,7 +152,7 @@ export class Comparing {
 }
 
 export function paintCompletion({ key, html }) {
-  const card = template("completion").firstElementChild;
+  const card = template("old-completion").firstElementChild;
   card.dataset.key = key;
   card.setAttribute("aria-label", `Answer ${key.toUpperCase()}`);
   card.querySelector(".letter").append(element("span", "visually-hidden", "Answer "), key.toUpperCase());

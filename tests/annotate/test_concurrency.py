@@ -73,7 +73,8 @@ def test_a_slot_that_is_taken_between_looking_and_reserving_costs_nothing_but_an
         tokens = json.loads(servers.run("-m", "tests.annotate.pool", "make", "1", "2"))
         first.execute(
             "INSERT INTO annotate_assignment"
-            " (task_id, labeler_id, slot, state, lease_expires_at, order_shown, skip_reason, created_at, protocol_revision)"
+            " (task_id, labeler_id, slot, state, lease_expires_at, order_shown, skip_reason, created_at,"
+            " protocol_revision)"
             " SELECT task.id, person.id, 0, 'leased', now() + interval '1 hour', '[]', '', now(), 1"
             " FROM annotate_task task, auth_user person WHERE person.username = 'labeler0'"
         )
