@@ -129,6 +129,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='protocol',
+            name='auto_pause',
+            field=models.BooleanField(default=True, help_text='pauses a person whose answers break the quality rules; else the rules only warn'),
+        ),
+        migrations.AddField(
+            model_name='protocol',
             name='gold_percent',
             field=models.PositiveSmallIntegerField(default=0, help_text="of a person's tasks are gold, silently", validators=[django.core.validators.MaxValueValidator(50)]),
         ),
