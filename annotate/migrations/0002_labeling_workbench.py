@@ -407,7 +407,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='submission',
             name='shown_characters',
-            field=models.PositiveIntegerField(blank=True, help_text='of the answers that were shown, or of the text written; empty until it is judged', null=True),
+            field=models.PositiveIntegerField(blank=True, help_text='of the answers shown, or of the text written; empty until it is judged', null=True),
         ),
         migrations.AddField(
             model_name='task',

@@ -81,8 +81,9 @@ class Task(models.Model):
             ),
             models.Index(fields=("project", "batch", "state")),
             models.Index(
-                fields=("project", "-disagreement", "-id"), condition=Q(disagreement__gt=0), name="most_disagreeing_first"
-            ),
+                fields=("project", "-disagreement", "-id"), condition=Q(disagreement__gt=0),
+                name="most_disagreeing_first",
+            ),  # fmt: skip
         )
 
     def __str__(self) -> str:
