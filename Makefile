@@ -7,7 +7,7 @@ ROUNDS ?= 2
 SEED ?= 0
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
-.PHONY: demo up test check format lock clean-demo
+.PHONY: demo up test check format messages lock clean-demo
 
 demo: $(VENV)/runtime node_modules/.installed  ## the whole loop with simulated labelers, then it keeps serving
 	@HONE_VAR="$${HONE_VAR:-$(CURDIR)/var/demo}" $(BIN)/python manage.py demo --rounds $(ROUNDS) --seed $(SEED) $(if $(EXIT),--exit)
@@ -36,6 +36,9 @@ check: $(VENV)/dev  ## ruff, format, mypy, import contracts, migration drift
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+messages: $(VENV)/dev  ## collect the texts of all pages into locale/, and compile them
+	$(BIN)/python -m config.messages
 
 $(VENV)/runtime: requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

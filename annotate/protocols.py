@@ -35,7 +35,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 GUIDELINES = frozenset({"guidelines", "guideline_translations"})
 CHANGEABLE = frozenset(questions.FIELDS) - {"kind"} | {
-    "name", "overlap", "lease_minutes", "gold_percent", "qualification_size", "qualification_percent", "daily_limit",
+    "name", "overlap", "lease_minutes", "gold_percent", "qualification_size", "qualification_percent", "auto_pause",
+    "daily_limit",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken
 
 MAX_TEXT = 100_000  # characters of a prompt, a completion or an answer
@@ -23,9 +24,9 @@ class Split(models.TextChoices):
 
 
 class Role(models.TextChoices):
-    LABELER = "labeler", "labeler"
-    RESEARCHER = "researcher", "researcher"
-    MANAGER = "manager", "manager"
+    LABELER = "labeler", _("labeler")
+    RESEARCHER = "researcher", _("researcher")
+    MANAGER = "manager", _("manager")
 
 
 class Scope(models.TextChoices):
@@ -36,10 +37,10 @@ class Scope(models.TextChoices):
 
 class Project(models.Model):  # type: ignore[django-manager-missing]  # knox has no types for its tokens
     class State(models.TextChoices):
-        SETUP = "setup", "setting up"  # exists, the loop does not run yet
-        ACTIVE = "active", "active"
-        PAUSED = "paused", "paused"
-        FINISHED = "finished", "finished"  # the number of rounds asked for is reached
+        SETUP = "setup", _("setting up")  # exists, the loop does not run yet
+        ACTIVE = "active", _("active")
+        PAUSED = "paused", _("paused")
+        FINISHED = "finished", _("finished")  # the number of rounds asked for is reached
 
     name = models.CharField(max_length=100)
     slug = models.SlugField(max_length=60, unique=True)

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext, gettext_noop
 
 from rlhf.access import LABELERS, MANAGERS, READERS
 from rlhf.models import Membership, Role
 
 # Heading, the page that it leads to, who may open it, and further pages that belong to the section.
 SECTIONS: tuple[tuple[str, str, frozenset[Role], tuple[str, ...]], ...] = (
-    ("Dashboard", "project", READERS, ("evaluation", "pair")),
-    ("Label", "label", LABELERS, ()),
-    ("Prompts", "prompts", READERS, ()),
-    ("Runs", "runs", READERS, ("run",)),
-    ("Versions", "versions", READERS, ("version",)),
-    ("Datasets", "datasets", READERS, ("create-token",)),
-    ("Try it", "try", READERS, ("try-answer",)),
-    ("People", "people", MANAGERS, ()),
+    (gettext_noop("Dashboard"), "project", READERS, ("evaluation", "pair")),
+    (gettext_noop("Label"), "label", LABELERS, ()),
+    (gettext_noop("Prompts"), "prompts", READERS, ()),
+    (gettext_noop("Runs"), "runs", READERS, ("run",)),
+    (gettext_noop("Versions"), "versions", READERS, ("version",)),
+    (gettext_noop("Datasets"), "datasets", READERS, ("create-token",)),
+    (gettext_noop("Try it"), "try", READERS, ("try-answer",)),
+    (gettext_noop("People"), "people", MANAGERS, ()),
 )
 
 
@@ -57,7 +58,7 @@ def _navigation(request: HttpRequest) -> Navigation:
 def _links(here: Membership, page: str) -> list[Link]:
     role, slug = Role(here.role), here.project.slug
     return [
-        Link(label, reverse(name, kwargs={"project": slug}), page in (name, *further))
+        Link(gettext(label), reverse(name, kwargs={"project": slug}), page in (name, *further))
         for label, name, roles, further in SECTIONS
         if role in roles
     ]

@@ -31,6 +31,20 @@ class LabelerProfile(models.Model):
         return f"{self.labeler} in {self.project}"
 
 
+class Sequence(models.Model):
+    """How far a person came through a project's tasks. The person's own requests queue behind this row."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="sequences")
+    labeler = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    places = models.JSONField(
+        default=dict,
+        help_text='by protocol: {"num": tasks begun, "from": {priority: queue place of the first not seen}}',
+    )
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("project", "labeler"), name="one_sequence_per_person"),)
+
+
 class Labeler(Membership):
     """A member as the administration lists them: by what they labeled."""
 

@@ -77,6 +77,9 @@ class Protocol(models.Model):
     qualification_percent = models.PositiveSmallIntegerField(
         default=75, validators=[MaxValueValidator(100)], help_text="of them right to pass"
     )
+    auto_pause = models.BooleanField(
+        default=True, help_text="pauses a person whose answers break the quality rules; else the rules only warn"
+    )
     daily_limit = models.PositiveSmallIntegerField(null=True, blank=True, help_text="tasks per person and day")
     revision = models.PositiveIntegerField(default=1)
     guideline_revision = models.PositiveIntegerField(default=1)

@@ -23,7 +23,7 @@ def make(num_tasks: int, num_labelers: int) -> list[str]:
     """Tokens of the labelers of a project with tasks for two people each."""
     project = rows.project(slug="pool")
     asked = protocols.protocol(project=project, kind=Protocol.Kind.DEMONSTRATE)
-    protocols.revise(protocol=asked, overlap=OVERLAP)
+    protocols.revise(protocol=asked, overlap=OVERLAP, auto_pause=False)  # these clients answer at once
     prompts = rows.prompts(project=project, num=num_tasks)
     batches.open_demonstrations(project=project, prompts=prompts, batch="pool")
     people = [

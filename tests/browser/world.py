@@ -61,6 +61,7 @@ def project(*, slug: str, name: str) -> Project:
     for kind in Protocol.Kind.values:
         protocol = protocols.protocol(project=made, kind=kind)
         protocol.guidelines = GUIDELINES
+        protocol.auto_pause = False  # a script answers faster than anybody reads
         protocol.save()
     return made
 

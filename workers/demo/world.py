@@ -120,6 +120,7 @@ def _protocols(project: Project) -> None:
                 "name": name,
                 "guidelines": guidelines.TEXT[kind],
                 "num_completions": recipe.NUM_COMPLETIONS if kind == Protocol.Kind.RANK else 2,
+                "auto_pause": False,  # simulated people answer faster than anybody reads
             },
         )
 
