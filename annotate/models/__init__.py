@@ -1,7 +1,7 @@
 """The people's side: protocols, tasks, assignments and answers."""
 
 from annotate.models.answers import Demonstration, Ranking, Submission
-from annotate.models.people import Labeler, LabelerProfile
+from annotate.models.people import Labeler, LabelerProfile, Sequence
 from annotate.models.protocols import GuidelineReading, Protocol, ProtocolRevision, Qualification
 from annotate.models.tasks import Assignment, Task, TaskAuthor, TaskCompletion
 
@@ -15,6 +15,7 @@ __all__ = (
     "ProtocolRevision",
     "Qualification",
     "Ranking",
+    "Sequence",
     "Submission",
     "Task",
     "TaskAuthor",

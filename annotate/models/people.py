@@ -22,6 +22,8 @@ class LabelerProfile(models.Model):
     checked_from = models.DateTimeField(
         null=True, blank=True, help_text="answers before it were judged already: a person who may go on starts afresh"
     )
+    num_gold = models.PositiveIntegerField(default=0, help_text="gold tasks answered since `checked_from`")
+    num_gold_right = models.PositiveIntegerField(default=0)
     declines_warned = models.BooleanField(default=False, help_text="takes no tasks with a content warning")
 
     class Meta:
@@ -29,6 +31,20 @@ class LabelerProfile(models.Model):
 
     def __str__(self) -> str:
         return f"{self.labeler} in {self.project}"
+
+
+class Sequence(models.Model):
+    """How far a person came through a project's tasks. The person's own requests queue behind this row."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="sequences")
+    labeler = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    places = models.JSONField(
+        default=dict,
+        help_text='by protocol: {"num": tasks begun, "from": {priority: queue place of the first not seen}}',
+    )
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("project", "labeler"), name="one_sequence_per_person"),)
 
 
 class Labeler(Membership):

@@ -6,12 +6,19 @@ task's slots, numbered 0 to overlap - 1, and a slot can be held once.
 
 from __future__ import annotations
 
+import time
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
 from annotate.models.protocols import Protocol
 from rlhf.models import Completion, Evaluation, Project, Prompt
+
+
+def end_of_queue() -> int:
+    """A place behind all that were given out so far: the clock itself, in microseconds."""
+    return time.time_ns() // 1_000
 
 
 class Task(models.Model):
@@ -45,7 +52,13 @@ class Task(models.Model):
     iteration = models.PositiveIntegerField(default=0)
     overlap = models.PositiveSmallIntegerField(default=1)
     num_submitted = models.PositiveSmallIntegerField(default=0)
+    disagreement = models.FloatField(
+        null=True, blank=True, help_text="share of pairs that its answers order differently; empty below two answers"
+    )
     priority = models.IntegerField(default=0, help_text="higher first")
+    queue_place = models.BigIntegerField(
+        default=end_of_queue, help_text="order among tasks of one priority; a task that comes back queues up again"
+    )
     state = models.CharField(max_length=6, choices=State.choices, default=State.OPEN)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -63,8 +76,14 @@ class Task(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("project", "state", "purpose", "-priority", "id")),
+            models.Index(
+                fields=("project", "state", "purpose", "protocol", "priority", "queue_place", "id"), name="task_queue"
+            ),
             models.Index(fields=("project", "batch", "state")),
+            models.Index(
+                fields=("project", "-disagreement", "-id"), condition=Q(disagreement__gt=0),
+                name="most_disagreeing_first",
+            ),  # fmt: skip
         )
 
     def __str__(self) -> str:
