@@ -394,6 +394,30 @@ class Migration(migrations.Migration):
             model_name='taskauthor',
             constraint=models.UniqueConstraint(fields=('task', 'author'), name='an_author_once_per_task'),
         ),
+        migrations.AddField(
+            model_name='labelerprofile',
+            name='num_gold',
+            field=models.PositiveIntegerField(default=0, help_text='gold tasks answered since `checked_from`'),
+        ),
+        migrations.AddField(
+            model_name='labelerprofile',
+            name='num_gold_right',
+            field=models.PositiveIntegerField(default=0),
+        ),
+        migrations.AddField(
+            model_name='submission',
+            name='shown_characters',
+            field=models.PositiveIntegerField(blank=True, help_text='of the answers shown, or of the text written; empty until it is judged', null=True),
+        ),
+        migrations.AddField(
+            model_name='task',
+            name='disagreement',
+            field=models.FloatField(blank=True, help_text='share of pairs that its answers order differently; empty below two answers', null=True),
+        ),
+        migrations.AddIndex(
+            model_name='task',
+            index=models.Index(condition=models.Q(('disagreement__gt', 0)), fields=['project', '-disagreement', '-id'], name='most_disagreeing_first'),
+        ),
         migrations.RunPython(note_revisions, migrations.RunPython.noop),
         migrations.RunPython(queue_up, migrations.RunPython.noop),
     ]
