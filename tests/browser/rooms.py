@@ -1,4 +1,4 @@
-"""A project for each state of the labeling page, so that a test opens a state by its address: `python -m tests.browser rooms`.
+"""A project for each state of the labeling page, opened by its address: `python -m tests.browser rooms`.
 
 Nothing is submitted in most of them: a person who comes back gets the task that they hold.
 """
@@ -80,7 +80,8 @@ def compare(slug: str) -> None:
 
 
 def llama2(slug: str) -> None:
-    made = room(slug, Kind.COMPARE, strength="four", allow_ties=False, content_warning="Some answers speak of violence.")
+    warning = "Some answers speak of violence."
+    made = room(slug, Kind.COMPARE, strength="four", allow_ties=False, content_warning=warning)
     pair(made, Kind.COMPARE, world.THANKS, FOUR_ANSWERS[:2])
 
 
