@@ -128,6 +128,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='protocol',
+            name='confirm_guidelines',
+            field=models.BooleanField(default=False, help_text='asks to confirm the guidelines before the first task; changed ones are always asked'),
+        ),
+        migrations.AddField(
+            model_name='protocol',
             name='content_warning',
             field=models.CharField(blank=True, help_text='shown before such a task; a labeler can opt out of them', max_length=300),
         ),

@@ -77,7 +77,7 @@ export class Comparing {
   constructor(task, { onChange }) {
     this.choice = null;
     this.onChange = onChange;
-    this.allowTies = task.allow_ties;
+    this.allowTies = task.asks.ties;
     this.keys = task.completions.map(({ key }) => key);
     this.root = template("compare");
     paintPrompt(this.root.querySelector(".prompt"), task.prompt);

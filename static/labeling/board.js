@@ -21,7 +21,7 @@ export class Board {
   }
 
   restore(content) {
-    this.ranking = new Ranking(this.keys, { allowTies: this.task.allow_ties, ranks: content?.ranks });
+    this.ranking = new Ranking(this.keys, { allowTies: this.task.asks.ties, ranks: content?.ranks });
     this.current = this.ranking.missing[0] ?? this.keys[0];
     this.#paint();
   }
