@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from tests import services
 from tests.browser import axe
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import PASSWORD, Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -58,7 +58,11 @@ def test_the_focus_is_always_seen(visitor: Callable[..., Visitor], rooms: dict[s
     for width in (1280, 390):
         person = visitor(width=width)
         for name, page in states(person, rooms):
-            lost = [stop for stop in tab_through(page) if not stop["isMarked"] or not stop["isOnScreen"] or stop["isCovered"]]
+            lost = [
+                stop
+                for stop in tab_through(page)
+                if not stop["isMarked"] or not stop["isOnScreen"] or stop["isCovered"]
+            ]
             assert lost == [], f"{name} at {width} px"
 
 
