@@ -130,9 +130,7 @@ class AnswerSerializer(EnvelopeSerializer):
         child=serializers.IntegerField(min_value=1, max_value=9), required=False,
         help_text="rank by completion key, 1 is best; equal ranks are ties",
     )  # fmt: skip
-    all_bad = serializers.BooleanField(
-        required=False, help_text="none of the answers will do; ranks are equal then"
-    )
+    all_bad = serializers.BooleanField(required=False, help_text="none of the answers will do; ranks are equal then")
     strength = serializers.IntegerField(required=False, min_value=0, max_value=4)
     ratings = serializers.DictField(child=serializers.IntegerField(min_value=1, max_value=7), required=False)
     flags = serializers.DictField(
