@@ -13,18 +13,21 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotate import assignment as assignments
-from annotate import submissions
+from annotate import guidelines, people, submissions
+from annotate.answers import CHECKS, BadAnswer
 from annotate.parsers import BoundedJSONParser
+from annotate.screens import progress_json, stored_json, task_json
 from annotate.serializers import (
     AnswerSerializer,
     DraftSavedSerializer,
     DraftSerializer,
+    EnvelopeSerializer,
     NextSerializer,
+    ReadSerializer,
+    SettingsSerializer,
     SkipSerializer,
     SubmittedSerializer,
-    progress_json,
-    stored_json,
-    task_json,
+    UndoneSerializer,
 )
 from rlhf.access import LABELERS, Access, access
 from rlhf.models import Scope
@@ -64,9 +67,38 @@ class SubmitView(LabelingView):
     def post(self, request: Request, project: str, assignment: int) -> Response:
         """Store your answer, exactly once for each submission id, and get your next task."""
         who, now = _labeler(request, project), timezone.now()
-        answer = submissions.Answer(**_valid(AnswerSerializer, request))
+        answer, _holds = _answer(request)
         stored = submissions.submit(access=who, assignment_id=assignment, answer=answer, now=now)
-        return Response({"stored": stored_json(stored), **next_json(access=who, now=now)})
+        return Response({**stored_json(stored), **next_json(access=who, now=now)})
+
+
+class UndoView(LabelingView):
+    @extend_schema(request=None, responses=UndoneSerializer, operation_id="labeling_undo")
+    def post(self, request: Request, project: str) -> Response:
+        """Your last answer, to be revised: submit it with `revises`. 409 once the time for it is over."""
+        who, now = _labeler(request, project), timezone.now()
+        last = submissions.undo(access=who, now=now)
+        progress = assignments.progress(access=who, now=now)
+        return Response({"next": task_json(assignment=last.assignment, progress=progress, revised=last)})
+
+
+class GuidelinesReadView(LabelingView):
+    @extend_schema(request=ReadSerializer, responses={204: None}, operation_id="labeling_guidelines_read")
+    def post(self, request: Request, project: str, protocol: int) -> Response:
+        """Confirm that you have read this revision of the guidelines."""
+        who = _labeler(request, project)
+        revision = _valid(ReadSerializer, request)["revision"]
+        guidelines.confirm(access=who, protocol_id=protocol, revision=revision, now=timezone.now())
+        return Response(status=204)
+
+
+class SettingsView(LabelingView):
+    @extend_schema(request=SettingsSerializer, responses={204: None}, operation_id="labeling_settings")
+    def put(self, request: Request, project: str) -> Response:
+        """Choose what you are given."""
+        who = _labeler(request, project)
+        people.choose(access=who, declines_warned=_valid(SettingsSerializer, request)["declines_warned"])
+        return Response(status=204)
 
 
 class SkipView(LabelingView):
@@ -84,12 +116,29 @@ def next_json(*, access: Access, now: datetime) -> dict[str, Any]:
     progress = assignments.progress(access=access, now=now)
     return {
         "next": held and task_json(assignment=held, progress=progress),
+        "confirmed": None,
+        "prefetched": None,
         "progress": progress_json(progress),
     }
 
 
 def _labeler(request: Request, project: str) -> Access:
     return access(request=request, project=project, roles=LABELERS, scope=Scope.LABEL)
+
+
+def _answer(request: Request) -> tuple[submissions.Answer, int | None]:
+    """The answer, of which only the envelope is checked here, and the prefetched assignment that the page holds."""
+    if not isinstance(request.data, dict):
+        raise BadAnswer("answer", f"expected a JSON object, found {type(request.data).__name__}")
+    envelope = EnvelopeSerializer(data=request.data)
+    if not envelope.is_valid():
+        field, errors = next(iter(envelope.errors.items()))
+        raise BadAnswer(field, str(errors[0]))
+    holds = envelope.validated_data.pop("holds")
+    given = {name: value for name, value in request.data.items() if name not in EnvelopeSerializer().fields}
+    for name in given.keys() - CHECKS.keys():
+        raise BadAnswer(name if name.isascii() else repr(name), "no answer has such a part")
+    return submissions.Answer(**given, **envelope.validated_data), holds
 
 
 def _valid(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:

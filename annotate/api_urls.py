@@ -9,4 +9,7 @@ urlpatterns = [
     path("<slug:project>/assignments/<int:assignment>/draft", api.DraftView.as_view(), name="labeling-draft"),
     path("<slug:project>/assignments/<int:assignment>/submit", api.SubmitView.as_view(), name="labeling-submit"),
     path("<slug:project>/assignments/<int:assignment>/skip", api.SkipView.as_view(), name="labeling-skip"),
+    path("<slug:project>/undo", api.UndoView.as_view(), name="labeling-undo"),
+    path("<slug:project>/guidelines/<int:protocol>/read", api.GuidelinesReadView.as_view(), name="labeling-read"),
+    path("<slug:project>/settings", api.SettingsView.as_view(), name="labeling-settings"),
 ]

@@ -26,6 +26,7 @@ from rlhf.models import Membership
 
 State = Assignment.State
 ON_LEASE = (State.RESERVED, State.LEASED)
+ANSWERED = (State.SUBMITTED, State.SURPLUS, State.QUARANTINED, State.ADJUDICATED)
 WINDOW = 32  # candidates looked at together; people start at different ones, so that few meet at the same row
 MAX_UNFINISHED = 5  # of a person's lapsed tasks, the latest are tried again
 MAX_DRAFT_BYTES = 200_000
@@ -141,7 +142,7 @@ def retake(*, assignment: Assignment, state: str) -> bool:
 
 def refuse_finished(assignment: Assignment) -> None:
     """Raises NotYoursAnyMore for an assignment that was submitted or skipped."""
-    if assignment.state in (State.SUBMITTED, State.SURPLUS):
+    if assignment.state in ANSWERED:
         stored = assignment.submissions.order_by("-revision").first()
         assert stored is not None, f"assignment {assignment.pk} is {assignment.state} without a submission"
         raise NotYoursAnyMore(
@@ -248,7 +249,7 @@ def _take(task_id: int, access: Access, now: datetime) -> Assignment | None:
         with transaction.atomic():
             return Assignment.objects.create(
                 task=task, labeler=access.user, slot=slot, state=State.LEASED, order_shown=shown,
-                lease_expires_at=_expiry(task, now),
+                protocol_revision=task.protocol.revision, lease_expires_at=_expiry(task, now),
             )  # fmt: skip
     except IntegrityError:  # somebody took this slot after we looked
         return None

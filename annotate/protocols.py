@@ -34,9 +34,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 GUIDELINES = frozenset({"guidelines", "guideline_translations"})
-CHANGEABLE = frozenset(questions.FIELDS) - {"kind"} | {
+CHANGEABLE = frozenset(questions.FIELDS) - {"kind", "guideline_revision"} | {
     "name", "overlap", "lease_minutes", "gold_percent", "qualification_size", "qualification_percent", "auto_pause",
-    "daily_limit",
+    "daily_limit", "confirm_guidelines",
 }  # fmt: skip
 
 

@@ -41,6 +41,7 @@ class Questions:
     guidelines: str
     guideline_translations: Mapping[str, str]
     content_warning: str
+    guideline_revision: int
 
     def guidelines_in(self, language: str) -> str:
         return self.guideline_translations.get(language) or self.guidelines

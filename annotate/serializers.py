@@ -1,4 +1,4 @@
-"""The JSON of labeling: what a task shows, what an answer carries. Blind: no version, no model, no completion id."""
+"""The shapes of the labeling API, for its schema and its small bodies; annotate/screens.py fills those of tasks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from typing import Any
 
 from rest_framework import serializers
 
-from annotate.assignment import Progress
-from annotate.models import Assignment
-from annotate.submissions import KEYS, Stored
-from rlhf.models import MAX_TEXT, Completion
-from rlhf.render import render
+from annotate.answers import MAX_REASON
+from annotate.questions import PAIR_SAFETY
+from rlhf.models import MAX_TEXT
 
 
 class MessageSerializer(serializers.Serializer[dict[str, Any]]):
@@ -30,35 +28,124 @@ class ProgressSerializer(serializers.Serializer[dict[str, Any]]):
     open = serializers.IntegerField(help_text="open tasks of the project, counted up to 1,000")
 
 
+class ChoiceSerializer(serializers.Serializer[dict[str, Any]]):
+    name = serializers.CharField(help_text="what an answer carries")
+    label = serializers.CharField(help_text="in the interface language")
+
+
+class LevelSerializer(serializers.Serializer[dict[str, Any]]):
+    value = serializers.IntegerField()
+    label = serializers.CharField()
+
+
+class StrengthSerializer(serializers.Serializer[dict[str, Any]]):
+    scale = serializers.ChoiceField(choices=["four", "seven"])
+    levels = LevelSerializer(many=True)
+
+
+class RatingSerializer(serializers.Serializer[dict[str, Any]]):
+    low = serializers.IntegerField()
+    high = serializers.IntegerField()
+
+
+class ReasonSerializer(serializers.Serializer[dict[str, Any]]):
+    min_characters = serializers.IntegerField()
+
+
+class AsksSerializer(serializers.Serializer[dict[str, Any]]):
+    ties = serializers.BooleanField()
+    all_bad = serializers.BooleanField()
+    strength = StrengthSerializer(allow_null=True)
+    rating = RatingSerializer(allow_null=True)
+    flags = ChoiceSerializer(many=True)
+    aspects = ChoiceSerializer(many=True)
+    pair_safety = serializers.BooleanField()
+    reason = ReasonSerializer(allow_null=True)
+    edit = serializers.BooleanField()
+    categories = ChoiceSerializer(many=True)
+
+
+class GuidelinesSerializer(serializers.Serializer[dict[str, Any]]):
+    html = serializers.CharField()
+    revision = serializers.IntegerField()
+    protocol = serializers.IntegerField()
+    must_read = serializers.BooleanField(help_text="to be confirmed before the task: see guidelines/<protocol>/read")
+
+
+class QualificationSerializer(serializers.Serializer[dict[str, Any]]):
+    number = serializers.IntegerField()
+    of = serializers.IntegerField()
+
+
 class TaskSerializer(serializers.Serializer[dict[str, Any]]):
     assignment = serializers.IntegerField()
     task = serializers.IntegerField()
-    slot = serializers.IntegerField()
-    kind = serializers.ChoiceField(choices=["demonstrate", "rank", "compare"])
+    kind = serializers.ChoiceField(choices=["demonstrate", "rank", "compare", "prompt"])
     prompt = MessageSerializer(many=True)
     completions = ShownCompletionSerializer(many=True)
-    allow_ties = serializers.BooleanField()
-    guidelines_html = serializers.CharField()
+    asks = AsksSerializer()
+    skip_reasons = ChoiceSerializer(many=True)
+    guidelines = GuidelinesSerializer()
+    content_warning = serializers.CharField(allow_blank=True)
+    qualification = QualificationSerializer(allow_null=True)
     draft = serializers.DictField(allow_null=True)
+    revises = serializers.IntegerField(allow_null=True, help_text="the revision that came back by undo, in `draft`")
     lease_expires_at = serializers.DateTimeField()
     progress = ProgressSerializer()
 
 
 class NextSerializer(serializers.Serializer[dict[str, Any]]):
     next = TaskSerializer(allow_null=True)
+    confirmed = serializers.IntegerField(allow_null=True, help_text="the held assignment, where it is yours now")
+    prefetched = TaskSerializer(allow_null=True)
     progress = ProgressSerializer()
 
 
-class AnswerSerializer(serializers.Serializer[dict[str, Any]]):
+class EnvelopeSerializer(serializers.Serializer[dict[str, Any]]):
+    """What an answer carries besides what it says."""
+
     submission_id = serializers.UUIDField(help_text="made by the client; a retry carries the same one")
-    text = serializers.CharField(
-        required=False, max_length=MAX_TEXT, trim_whitespace=False, help_text="the answer of a demonstrate task"
+    active_s = serializers.FloatField(required=False, default=0.0, min_value=0, max_value=86_400)
+    revises = serializers.IntegerField(
+        required=False, allow_null=True, default=None, help_text="the revision that this one takes the place of"
     )
+    holds = serializers.IntegerField(
+        required=False, allow_null=True, default=None, help_text="the prefetched assignment that the page has"
+    )
+
+
+class EditedSerializer(serializers.Serializer[dict[str, Any]]):
+    key = serializers.CharField(help_text="of one of the best")
+    text = serializers.CharField(max_length=MAX_TEXT)
+
+
+class AnswerSerializer(EnvelopeSerializer):
+    """For the schema: what a task asks for, and no more, is checked by annotate/answers.py."""
+
+    text = serializers.CharField(
+        required=False, max_length=MAX_TEXT, trim_whitespace=False, help_text="what was written: demonstrate, prompt"
+    )
+    category = serializers.CharField(required=False)
     ranks = serializers.DictField(
         child=serializers.IntegerField(min_value=1, max_value=9), required=False,
         help_text="rank by completion key, 1 is best; equal ranks are ties",
     )  # fmt: skip
-    active_s = serializers.FloatField(required=False, default=0.0, min_value=0, max_value=86_400)
+    all_bad = serializers.BooleanField(
+        required=False, help_text="none of the answers will do; ranks are equal then"
+    )
+    strength = serializers.IntegerField(required=False, min_value=0, max_value=4)
+    ratings = serializers.DictField(child=serializers.IntegerField(min_value=1, max_value=7), required=False)
+    flags = serializers.DictField(
+        child=serializers.ListField(child=serializers.CharField()), required=False,
+        help_text="names by completion key, an empty list for none",
+    )  # fmt: skip
+    safety = serializers.ChoiceField(choices=PAIR_SAFETY, required=False, help_text="which of the two are safe")
+    aspects = serializers.DictField(
+        child=serializers.DictField(child=serializers.IntegerField(min_value=1, max_value=2)), required=False,
+        help_text="ranks by completion key for each aspect",
+    )  # fmt: skip
+    reason = serializers.CharField(required=False, max_length=MAX_REASON)
+    edited = EditedSerializer(required=False, allow_null=True)
 
 
 class StoredSerializer(serializers.Serializer[dict[str, Any]]):
@@ -70,8 +157,28 @@ class StoredSerializer(serializers.Serializer[dict[str, Any]]):
     submitted_at = serializers.DateTimeField()
 
 
+class FeedbackSerializer(serializers.Serializer[dict[str, Any]]):
+    right = serializers.BooleanField()
+    html = serializers.CharField()
+    expected = serializers.DictField(help_text="the known answer, in the keys of your screen")
+
+
 class SubmittedSerializer(NextSerializer):
     stored = StoredSerializer()
+    feedback = FeedbackSerializer(allow_null=True, help_text="on a qualification task")
+    undo_until = serializers.DateTimeField(allow_null=True)
+
+
+class UndoneSerializer(serializers.Serializer[dict[str, Any]]):
+    next = TaskSerializer()
+
+
+class ReadSerializer(serializers.Serializer[dict[str, Any]]):
+    revision = serializers.IntegerField(min_value=1)
+
+
+class SettingsSerializer(serializers.Serializer[dict[str, Any]]):
+    declines_warned = serializers.BooleanField(help_text="no tasks with a content warning for me")
 
 
 class DraftSerializer(serializers.Serializer[dict[str, Any]]):
@@ -87,42 +194,3 @@ class DraftSavedSerializer(serializers.Serializer[dict[str, Any]]):
 
 class SkipSerializer(serializers.Serializer[dict[str, Any]]):
     reason = serializers.CharField(max_length=500)
-
-
-def task_json(*, assignment: Assignment, progress: Progress) -> dict[str, Any]:
-    """A task as its person sees it (TaskSerializer's shape; written out here because it is served often)."""
-    task = assignment.task
-    texts = dict(Completion.objects.filter(pk__in=assignment.order_shown).values_list("pk", "text"))
-    shown = [texts[completion_id] for completion_id in assignment.order_shown]
-    return {
-        "assignment": assignment.pk,
-        "task": task.pk,
-        "slot": assignment.slot,
-        "kind": task.kind,
-        "prompt": [
-            {**message, "html": render(message["content"])} for message in (task.prompt.messages if task.prompt else [])
-        ],
-        "completions": [
-            {"key": key, "html": render(text), "text": text} for key, text in zip(KEYS, shown, strict=False)
-        ],
-        "allow_ties": task.protocol.allow_ties,
-        "guidelines_html": render(task.protocol.guidelines),
-        "draft": assignment.draft,
-        "lease_expires_at": assignment.lease_expires_at.isoformat(),
-        "progress": progress_json(progress),
-    }
-
-
-def progress_json(progress: Progress) -> dict[str, int]:
-    return {"done_today": progress.done_today, "open": progress.open}
-
-
-def stored_json(stored: Stored) -> dict[str, Any]:
-    return {
-        "assignment": stored.assignment,
-        "submission_id": str(stored.submission_id),
-        "state": stored.state,
-        "answer": stored.answer,
-        "revision": stored.revision,
-        "submitted_at": stored.submitted_at.isoformat(),
-    }

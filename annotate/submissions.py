@@ -1,7 +1,9 @@
-"""What an answer must contain, and that it is stored exactly once.
+"""Answers are stored here: exactly once each, with all that follows from them, or not at all.
 
 A retry carries the same submission id and gets the same stored answer back, whatever was lost on the way. An answer
-that comes after its lease takes a free slot again; where none is left it is kept as surplus, and does not count.
+that comes after its lease takes a free slot again; where none is left it is kept as surplus, and does not count. Within
+the window a person may revise an answer: both versions stay, the latest one counts. What an answer must contain is
+decided in annotate/answers.py.
 """
 
 from __future__ import annotations
@@ -10,25 +12,27 @@ import hashlib
 import json
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Value, When
+from django.utils.translation import gettext as _
 
-from annotate.assignment import ON_LEASE, check_storable, own_assignment, refuse_finished, retake
-from annotate.models import Assignment, Demonstration, Protocol, Ranking, Submission, Task
-from rlhf import evaluations
+from annotate import answers, outcomes, protocols, quality
+from annotate.answers import KEYS, BadAnswer, Body, Sheet
+from annotate.assignment import ANSWERED, ON_LEASE, NotYoursAnyMore, own_assignment, refuse_finished, retake
+from annotate.models import Assignment, Submission, Task
+from annotate.quality import Feedback
 from rlhf.access import Access
 from rlhf.errors import Refusal
-from rlhf.models import MAX_TEXT, Verdict
+from rlhf.models import Completion
+
+__all__ = ("KEYS", "Answer", "BadAnswer", "NothingToUndo", "Stored", "SubmissionReused", "submit", "undo")
 
 State = Assignment.State
-KEYS = "abcdefghi"  # completions are named by their place on screen
-
-
-class BadAnswer(Refusal):
-    pass
+UNDO_MINUTES = 10
+REVISABLE = (State.SUBMITTED, State.SURPLUS)
 
 
 class SubmissionReused(Refusal):
@@ -37,12 +41,32 @@ class SubmissionReused(Refusal):
     status = 409
 
 
+class NothingToUndo(Refusal):
+    status = 409
+
+
 @dataclass(frozen=True)
 class Answer:
+    """What arrived. Every part may be anything until annotate/answers.py has looked at it."""
+
     submission_id: uuid.UUID
-    text: str | None = None
-    ranks: dict[str, int] | None = None
+    text: Any = None
+    category: Any = None
+    all_bad: Any = None
+    ranks: Any = None
+    strength: Any = None
+    ratings: Any = None
+    flags: Any = None
+    safety: Any = None
+    aspects: Any = None
+    reason: Any = None
+    edited: Any = None
     active_s: float = 0.0
+    revises: int | None = None  # the revision that this one takes the place of
+
+    @property
+    def given(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in answers.CHECKS}
 
 
 @dataclass(frozen=True)
@@ -52,15 +76,18 @@ class Stored:
     assignment: int
     submission_id: uuid.UUID
     state: str
-    answer: dict[str, Any]
+    answer: Body
     revision: int
     submitted_at: datetime
+    feedback: Feedback | None  # of a qualification task
+    undo_until: datetime | None  # None for an answer that stays
 
 
 def submit(*, access: Access, assignment_id: int, answer: Answer, now: datetime) -> Stored:
     """Store the answer with all that follows from it, in one transaction.
 
-    Raises NoSuchAssignment, BadAnswer, SubmissionReused, or NotYoursAnyMore with the stored answer in `extra`.
+    Raises NoSuchAssignment, BadAnswer, SubmissionReused, NothingToUndo for a revision that comes too late, or
+    NotYoursAnyMore with the stored answer in `extra`.
     """
     try:
         with transaction.atomic():
@@ -72,49 +99,122 @@ def submit(*, access: Access, assignment_id: int, answer: Answer, now: datetime)
         return stored
 
 
+def undo(*, access: Access, now: datetime) -> Submission:
+    """The person's last answer, to be revised. Raises NothingToUndo."""
+    last = (
+        Submission.objects.select_related("assignment__task__prompt", "assignment__task__protocol")
+        .filter(project=access.project, labeler=access.user)
+        .order_by("-created_at", "-id")
+        .first()
+    )
+    if last is None:
+        raise NothingToUndo(_("You have not answered anything here yet."))
+    _check_revisable(last, now)
+    return last
+
+
 def _submit(access: Access, assignment_id: int, answer: Answer, now: datetime) -> Stored:
     assignment = own_assignment(access=access, assignment_id=assignment_id)
-    if assignment.state in (State.SUBMITTED, State.SURPLUS):
+    last = None
+    if assignment.state in ANSWERED:
+        last = assignment.submissions.order_by("-revision").first()
         stored = _stored_already(access, assignment_id, answer)
         if stored is not None:
             return stored
-    refuse_finished(assignment)
-    body = _checked_body(assignment, answer)
-    counts = _count(assignment)
+    if answer.revises is None:
+        refuse_finished(assignment)
+    elif last is None:
+        raise NothingToUndo(_("This task has no answer of yours yet."))
+    else:
+        _check_latest(last, answer.revises)
+        last.assignment = assignment
+        _check_revisable(last, now)
+    sheet = _sheet(assignment)
+    body = answers.checked(sheet=sheet, given=answer.given)
+    counts = _count(assignment) if last is None else assignment.state == State.SUBMITTED
     submission = Submission.objects.create(
         assignment=assignment, project=access.project, labeler=access.user, submission_id=answer.submission_id,
-        body=body, body_sha256=_sha256(body), protocol_revision=assignment.task.protocol.revision,
+        body=body, body_sha256=_sha256(body), revision=last.revision + 1 if last else 1,
+        protocol_revision=assignment.protocol_revision, guideline_revision=sheet.questions.guideline_revision,
         active_s=answer.active_s, created_at=now,
     )  # fmt: skip
-    if answer.text is not None:
-        _add_demonstration(submission, assignment.task, answer.text, counts)
-    else:
-        _add_ranking(submission, assignment, access, counts)
-    return _stored(submission, assignment.state)
+    if last is not None:
+        outcomes.withdraw(access=access, submission=last, now=now)
+    outcomes.record(access=access, submission=submission, counts=counts)
+    quality.after_answer(access=access, submission=submission, now=now)
+    return _stored(submission)
+
+
+def _check_latest(last: Submission, revises: int) -> None:
+    if last.revision != revises:
+        raise NotYoursAnyMore(
+            _("This answer was revised already; what is stored is in `stored`."),
+            stored={"submission_id": str(last.submission_id), "answer": last.body, "state": last.assignment.state},
+        )
+
+
+def _check_revisable(last: Submission, now: datetime) -> None:
+    until = _undo_until(last)
+    if until is None:
+        raise NothingToUndo(_("This answer stays as it is: it was a training task, or it was set aside."))
+    if now > until:
+        minutes = {"minutes": UNDO_MINUTES}
+        raise NothingToUndo(_("An answer can be changed for %(minutes)s minutes; that time is over.") % minutes)
+
+
+def _undo_until(submission: Submission) -> datetime | None:
+    """After explained feedback, and once it counts no more, an answer is no longer changed."""
+    assignment = submission.assignment
+    if assignment.task.purpose == Task.Purpose.QUALIFICATION or assignment.state not in REVISABLE:
+        return None
+    return submission.created_at + timedelta(minutes=UNDO_MINUTES)
 
 
 def _stored_already(access: Access, assignment_id: int, answer: Answer) -> Stored | None:
     submission = (
-        Submission.objects.select_related("assignment")
+        Submission.objects.select_related("assignment__task__protocol")
         .filter(labeler=access.user, submission_id=answer.submission_id)
         .first()
     )
     if submission is None:
         return None
-    stored = _stored(submission, submission.assignment.state)
-    if submission.assignment_id != assignment_id or submission.body_sha256 != _sha256(_body(answer)):
+    if submission.assignment_id != assignment_id or not _says(submission, answer):
         raise SubmissionReused(
             f"submission {answer.submission_id} holds another answer already; a new answer needs a new id",
-            stored={"submission_id": str(stored.submission_id), "answer": stored.answer, "state": stored.state},
+            stored={
+                "submission_id": str(submission.submission_id),
+                "answer": submission.body,
+                "state": submission.assignment.state,
+            },
         )
-    return stored
+    return _stored(submission)
 
 
-def _stored(submission: Submission, state: str) -> Stored:
+def _says(submission: Submission, answer: Answer) -> bool:
+    """Whether the answer is what is stored; the seconds are no part of it, a page may count on between two tries."""
+    try:
+        body = answers.checked(sheet=_sheet(submission.assignment), given=answer.given)
+    except BadAnswer:
+        return False
+    return submission.body_sha256 == _sha256(body)
+
+
+def _stored(submission: Submission) -> Stored:
     return Stored(
-        submission.assignment_id, submission.submission_id, state, submission.body, submission.revision,
-        submission.created_at,
+        submission.assignment_id, submission.submission_id, submission.assignment.state, submission.body,
+        submission.revision, submission.created_at, quality.feedback(submission=submission), _undo_until(submission),
     )  # fmt: skip
+
+
+def _sheet(assignment: Assignment) -> Sheet:
+    """What the assignment asked when it was handed out."""
+    asked = protocols.asked(protocol=assignment.task.protocol, revision=assignment.protocol_revision)
+    keys = KEYS[: len(assignment.order_shown)]
+
+    def text_of(key: str) -> str:
+        return Completion.objects.values_list("text", flat=True).get(pk=assignment.order_shown[keys.index(key)])
+
+    return Sheet(asked, keys, text_of)
 
 
 def _count(assignment: Assignment) -> bool:
@@ -137,87 +237,5 @@ def _count_in_task(task: Task) -> bool:
     )
 
 
-def _add_demonstration(submission: Submission, task: Task, text: str, counts: bool) -> None:
-    assert task.prompt_id is not None
-    Demonstration.objects.create(
-        project_id=task.project_id, prompt_id=task.prompt_id, submission=submission, text=text, counts=counts
-    )
-
-
-def _add_ranking(submission: Submission, assignment: Assignment, access: Access, counts: bool) -> None:
-    task = assignment.task
-    assert task.prompt_id is not None
-    completion_ids = list(task.task_completions.values_list("completion_id", flat=True))
-    by_key = submission.body["ranks"]
-    rank_of = {shown: by_key[key] for key, shown in zip(KEYS, assignment.order_shown, strict=False)}
-    ranks = [rank_of[completion_id] for completion_id in completion_ids]
-    Ranking.objects.create(
-        project_id=task.project_id, task=task, prompt_id=task.prompt_id, submission=submission,
-        completion_ids=completion_ids, ranks=ranks, counts=counts,
-    )  # fmt: skip
-    if task.kind == Protocol.Kind.COMPARE and counts:
-        _record_verdict(task, assignment, access, completion_ids, ranks)
-
-
-def _record_verdict(
-    task: Task, assignment: Assignment, access: Access, completion_ids: list[int], ranks: list[int]
-) -> None:
-    candidate, baseline = completion_ids
-    assert task.prompt_id is not None
-    first = assignment.order_shown[0] == candidate
-    verdict = evaluations.NewVerdict(
-        prompt_id=task.prompt_id, candidate_completion_id=candidate, baseline_completion_id=baseline,
-        score=0.5 if ranks[0] == ranks[1] else float(ranks[0] < ranks[1]), rater=access.pseudonym,
-        position=Verdict.Position.CANDIDATE_FIRST if first else Verdict.Position.BASELINE_FIRST,
-    )  # fmt: skip
-    assert task.evaluation is not None, f"compare task {task.pk} has no evaluation"
-    judge = evaluations.people_judge(project=access.project)
-    evaluations.record_verdicts(evaluation=task.evaluation, judge=judge, verdicts=[verdict])
-
-
-def _checked_body(assignment: Assignment, answer: Answer) -> dict[str, Any]:
-    """The answer in the form that is stored. Raises BadAnswer that says what the task expects."""
-    if assignment.task.kind == Protocol.Kind.DEMONSTRATE:
-        _check_text(answer)
-    else:
-        _check_ranks(answer, KEYS[: len(assignment.order_shown)], assignment.task.protocol.allow_ties)
-    return _body(answer)
-
-
-def _check_text(answer: Answer) -> None:
-    if answer.text is None or answer.ranks is not None:
-        raise BadAnswer("this task expects a text and no ranks")
-    if not answer.text.strip():
-        raise BadAnswer("expected a text, found nothing in it")
-    if len(answer.text) > MAX_TEXT:
-        raise BadAnswer(f"expected at most {MAX_TEXT:,} characters, found {len(answer.text):,}")
-    check_storable(answer.text)
-
-
-def _check_ranks(answer: Answer, keys: str, allow_ties: bool) -> None:
-    if answer.ranks is None or answer.text is not None:
-        raise BadAnswer("this task expects ranks and no text")
-    if sorted(answer.ranks) != list(keys):
-        found = ", ".join(sorted(answer.ranks))[:100]
-        raise BadAnswer(f"expected a rank for each of {', '.join(keys)}, found ranks for {found or 'none'}")
-    given = [answer.ranks[key] for key in keys]
-    competition = [1 + sum(other < rank for other in given) for rank in given]
-    if given not in (competition, list(dense(answer.ranks).values())):
-        raise BadAnswer(f"expected ranks from 1 without gaps (1 2 2 3 or 1 2 2 4), found {sorted(given)}")
-    if not allow_ties and len(set(given)) < len(given):
-        raise BadAnswer("this task allows no ties: every answer needs a rank of its own")
-
-
-def dense(ranks: dict[str, int]) -> dict[str, int]:
-    """The same order with ranks 1, 2, 3 ... without gaps; equal ranks stay equal."""
-    place = {rank: index for index, rank in enumerate(sorted(set(ranks.values())), 1)}
-    return {key: place[ranks[key]] for key in sorted(ranks)}
-
-
-def _body(answer: Answer) -> dict[str, Any]:
-    """What a retry must repeat; the seconds are not part of it, a page may go on counting between two tries."""
-    return {"text": answer.text} if answer.text is not None else {"ranks": dense(answer.ranks or {})}
-
-
-def _sha256(body: dict[str, Any]) -> str:
+def _sha256(body: Body) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import ProtectedError, QuerySet
 
 from rlhf.errors import Refusal
 from rlhf.models import MAX_TEXT, Project, Prompt, Split
@@ -82,6 +82,17 @@ def add(*, project: Project, prompts: Iterable[NewPrompt], source: str, author: 
         num_added += len(missing) + (num_kept if source != TRY else 0)
         num_seen += len(batch)
     return Added(num_added, num_seen - num_added)
+
+
+def remove_unused(*, project: Project, sha256: str, author: User) -> bool:
+    """Delete a prompt of this author that nothing was made of yet: False, and nothing, for every other."""
+    found = project.prompts.filter(sha256=sha256, author=author).filter(completions=None)
+    try:
+        with transaction.atomic():
+            deleted, _ = found.delete()
+    except ProtectedError:  # tasks, demonstrations or verdicts hold it
+        return False
+    return bool(deleted)
 
 
 def annotated(*, project: Project) -> QuerySet[Prompt]:

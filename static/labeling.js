@@ -89,7 +89,7 @@ class LabelingPage {
   }
 
   // Open where there is room for it and nobody closed it; a person's own choice is remembered.
-  #paintGuidelines({ guidelines_html: guidelines, kind }) {
+  #paintGuidelines({ guidelines: { html: guidelines }, kind }) {
     part("guidelines-text").innerHTML = guidelines; // made harmless by the server (rlhf/render.py)
     part("guidelines-button").hidden = !guidelines;
     const isOpen = this.shelf.get("choice", "guidelines")?.isOpen ?? (kind === "demonstrate" && innerWidth >= ROOMY_PX);

@@ -128,6 +128,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='protocol',
+            name='confirm_guidelines',
+            field=models.BooleanField(default=False, help_text='asks to confirm the guidelines before the first task; changed ones are always asked'),
+        ),
+        migrations.AddField(
+            model_name='protocol',
             name='content_warning',
             field=models.CharField(blank=True, help_text='shown before such a task; a labeler can opt out of them', max_length=300),
         ),
@@ -393,6 +398,30 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='taskauthor',
             constraint=models.UniqueConstraint(fields=('task', 'author'), name='an_author_once_per_task'),
+        ),
+        migrations.AddField(
+            model_name='labelerprofile',
+            name='num_gold',
+            field=models.PositiveIntegerField(default=0, help_text='gold tasks answered since `checked_from`'),
+        ),
+        migrations.AddField(
+            model_name='labelerprofile',
+            name='num_gold_right',
+            field=models.PositiveIntegerField(default=0),
+        ),
+        migrations.AddField(
+            model_name='submission',
+            name='shown_characters',
+            field=models.PositiveIntegerField(blank=True, help_text='of the answers shown, or of the text written; empty until it is judged', null=True),
+        ),
+        migrations.AddField(
+            model_name='task',
+            name='disagreement',
+            field=models.FloatField(blank=True, help_text='share of pairs that its answers order differently; empty below two answers', null=True),
+        ),
+        migrations.AddIndex(
+            model_name='task',
+            index=models.Index(condition=models.Q(('disagreement__gt', 0)), fields=['project', '-disagreement', '-id'], name='most_disagreeing_first'),
         ),
         migrations.RunPython(note_revisions, migrations.RunPython.noop),
         migrations.RunPython(queue_up, migrations.RunPython.noop),

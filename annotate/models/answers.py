@@ -24,6 +24,9 @@ class Submission(models.Model):
     guideline_revision = models.PositiveIntegerField(default=1)
     gold_score = models.FloatField(null=True, blank=True, help_text="share right, where the right answer is known")
     active_s = models.FloatField(default=0.0, help_text="active seconds, as the page measured them")
+    shown_characters = models.PositiveIntegerField(
+        null=True, blank=True, help_text="of the answers shown, or of the text written; empty until it is judged"
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -36,6 +36,9 @@ class Protocol(models.Model):
     guideline_translations = models.JSONField(
         default=dict, blank=True, help_text="Markdown by interface language; where one is missing, the above is shown"
     )
+    confirm_guidelines = models.BooleanField(
+        default=False, help_text="asks to confirm the guidelines before the first task; changed ones are always asked"
+    )
     content_warning = models.CharField(
         max_length=300, blank=True, help_text="shown before such a task; a labeler can opt out of them"
     )

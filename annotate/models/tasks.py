@@ -52,6 +52,9 @@ class Task(models.Model):
     iteration = models.PositiveIntegerField(default=0)
     overlap = models.PositiveSmallIntegerField(default=1)
     num_submitted = models.PositiveSmallIntegerField(default=0)
+    disagreement = models.FloatField(
+        null=True, blank=True, help_text="share of pairs that its answers order differently; empty below two answers"
+    )
     priority = models.IntegerField(default=0, help_text="higher first")
     queue_place = models.BigIntegerField(
         default=end_of_queue, help_text="order among tasks of one priority; a task that comes back queues up again"
@@ -77,6 +80,10 @@ class Task(models.Model):
                 fields=("project", "state", "purpose", "protocol", "priority", "queue_place", "id"), name="task_queue"
             ),
             models.Index(fields=("project", "batch", "state")),
+            models.Index(
+                fields=("project", "-disagreement", "-id"), condition=Q(disagreement__gt=0),
+                name="most_disagreeing_first",
+            ),  # fmt: skip
         )
 
     def __str__(self) -> str:

@@ -139,7 +139,7 @@ def test_a_skipped_task_takes_no_answer(project: Project, ada: Access) -> None:
         ({"a": 1, "b": 2, "z": 3}, "a rank for each of a, b, c"),
         ({"a": 2, "b": 2, "c": 3}, "from 1 without gaps"),
         ({"a": 1, "b": 3, "c": 3}, "from 1 without gaps"),
-        (None, "expects ranks"),
+        (None, "a rank for each of a, b, c, found nothing"),
     ],
 )
 def test_ranks_that_do_not_fit_are_refused(project: Project, ada: Access, ranks: dict | None, message: str) -> None:

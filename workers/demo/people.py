@@ -1,6 +1,6 @@
 """Twelve simulated labelers, each with an account of its own, working through the HTTP labeling API that the page uses.
 
-What they answer depends on (seed, task, slot) alone (annotate/management/demo/labelers.py). An answer is sent again,
+What they answer depends on (seed, task) alone (annotate/management/demo/labelers.py). An answer is sent again,
 under the same submission id, until the server has said that it is stored.
 """
 
@@ -19,6 +19,7 @@ IDLE_S = 0.5  # between two looks at an empty queue
 RETRY_S = 0.5  # after an answer that says "not now": a restarting server, a busy database
 DRAFT_EVERY = 8  # a draft is sent with every eighth answer or so: simulated people type in one go
 TIMEOUT_S = 30.0
+SLOT = 0  # the demo asks one person per task
 
 Task = dict[str, Any]
 
@@ -96,11 +97,11 @@ class People:
 
 
 def answer(*, task: Task, seed: int) -> dict[str, Any]:
-    """What the simulated person of this slot answers, as the body of a submission without its id."""
+    """What the simulated person of this task answers, as the body of a submission without its id."""
     prompt = task["prompt"][-1]["content"]
     texts = [labelers.text_of_html(completion["html"]) for completion in task["completions"]]
     key = labelers.task_key(prompt, texts)
     if task["kind"] == "demonstrate":
-        return {"text": labelers.demonstration(seed, key, task["slot"], prompt)}
-    ranks = labelers.rank(seed, key, task["slot"], prompt, texts)
+        return {"text": labelers.demonstration(seed, key, SLOT, prompt)}
+    ranks = labelers.rank(seed, key, SLOT, prompt, texts)
     return {"ranks": {completion["key"]: rank for completion, rank in zip(task["completions"], ranks, strict=True)}}
