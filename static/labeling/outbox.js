@@ -3,7 +3,7 @@
 const RETRY_MS = 5_000;
 
 export class Outbox {
-  #isSending = false;
+  #sending = null;
   #waiting = null;
 
   // onStored(pending, reply), onRefused(), onStuck() and onEmpty() say what became of them.
@@ -42,15 +42,19 @@ export class Outbox {
     return this.shelf.put("pending", item.assignment, item) || this.shelf.put("pending", item.assignment, alone);
   }
 
-  async send() {
+  // Resolves once every answer is stored or refused, or the server can't be reached.
+  send() {
     clearTimeout(this.#waiting);
-    if (this.#isSending) return;
-    this.#isSending = true;
-    try {
-      while (this.items.length && (await this.#sendFirst()));
-    } finally {
-      this.#isSending = false;
-    }
+    this.#sending ??= this.#sendAll().finally(() => (this.#sending = null));
+    return this.#sending;
+  }
+
+  whenIdle() {
+    return this.#sending ?? Promise.resolve();
+  }
+
+  async #sendAll() {
+    while (this.items.length && (await this.#sendFirst()));
   }
 
   async #sendFirst() {
