@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from annotate.models import Assignment, Demonstration, LabelerProfile, Ranking, Submission, Task
+from annotate.models.tasks import end_of_queue
 from rlhf import evaluations
 from rlhf.models import Membership, Project, Verdict
 
@@ -58,7 +59,7 @@ def _quarantine(assignments: list[Assignment], rater: str, now: datetime) -> Non
     Assignment.objects.filter(pk__in=ids).update(state=State.QUARANTINED, slot=None)
     reopened = When(state=Task.State.DONE, then=Value(Task.State.OPEN))
     Task.objects.filter(pk__in=tasks).update(
-        num_submitted=F("num_submitted") - 1, state=Case(reopened, default=F("state"))
+        num_submitted=F("num_submitted") - 1, state=Case(reopened, default=F("state")), queue_place=end_of_queue()
     )
     for answers in (Ranking, Demonstration):
         answers.objects.filter(submission__assignment__in=ids, counts=True).update(counts=False)

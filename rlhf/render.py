@@ -1,33 +1,36 @@
 """Text of models and people as HTML: Markdown, code and LaTeX, with nothing in it that can act.
 
 Model output is hostile input. Raw HTML is text, images become links, and what comes out has passed a list of allowed
-tags. The work is bounded: a longer text is shown as it is.
+tags. The work is bounded: a longer text is shown as it is. Each block takes its direction from its own letters; code
+and formulas run from left to right.
 """
 
 from __future__ import annotations
 
 import html
-from functools import lru_cache
+import threading
+from collections import OrderedDict
 from typing import Any
 
 import nh3
 from django.utils.safestring import SafeString
 from latex2mathml.converter import convert as latex_to_mathml
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
 from mdit_py_plugins.dollarmath import dollarmath_plugin
-from mdit_py_plugins.texmath import texmath_plugin
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
-MAX_MARKDOWN = 20_000  # characters; beyond it a text is shown plain
+from rlhf.formulas import MAX_LATEX, brackets_plugin
+
+MAX_MARKDOWN = 60_000  # characters; beyond it a text is shown plain
 MAX_CODE = 8_000  # characters of a highlighted block
 # A lexer is regular expressions, and the text chooses it: in some, such a block takes over three seconds. Not in these.
 LANGUAGES = """
     bash c cpp css diff go html java javascript js json kotlin py python r ruby rust sh sql toml ts typescript xml yaml
 """
-MAX_CACHED = 2_000  # characters of a text whose HTML is kept: several people see the same completion
-MAX_LATEX = 1_000  # characters of a formula
+MAX_KEPT = 8_000_000  # characters of HTML and text that a process keeps: several people see the same completion
 MAX_NESTING = 20  # of quotes and lists
 MAX_GROUPS = 100  # of a formula
 
@@ -40,27 +43,62 @@ HTML = """
 """
 TAGS = {*MATHML.split(), *HTML.split()}
 ATTRIBUTES = {
+    **{tag: {"dir"} for tag in ("p", "ul", "blockquote", "table", "h1", "h2", "h3", "h4", "h5", "h6")},
     "a": {"href", "title"},
     "div": {"class"},
     "span": {"class"},
-    "ol": {"start"},
+    "ol": {"start", "dir"},
     "math": {"display", "xmlns"},
     "mo": {"stretchy", "fence", "form", "accent"},
     "mi": {"mathvariant"},
     "mspace": {"width"},
     "mstyle": {"displaystyle", "scriptlevel"},
 }
+FIXED = {
+    "a": {"target": "_blank"},  # a click must not leave a half-written answer
+    "code": {"dir": "ltr"},  # also keeps code out of what decides the direction of the block around it
+    "math": {"dir": "ltr"},
+}
+
+
+class _Kept:
+    """HTML by text, the least recently used thrown away first."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+        self._lock = threading.Lock()
+        self._html: OrderedDict[str, SafeString] = OrderedDict()
+
+    def get(self, text: str) -> SafeString | None:
+        with self._lock:
+            if text in self._html:
+                self._html.move_to_end(text)
+            return self._html.get(text)
+
+    def put(self, text: str, html: SafeString) -> None:
+        with self._lock:
+            if text in self._html:
+                return
+            self._html[text] = html
+            self.left -= len(text) + len(html)
+            while self.left < 0:
+                old, old_html = self._html.popitem(last=False)
+                self.left += len(old) + len(old_html)
 
 
 def render(text: str) -> SafeString:
     """Safe HTML of a text. The same text always gives the same HTML."""
     if len(text) > MAX_MARKDOWN:
         return plain(text)
-    return _cached(text) if len(text) <= MAX_CACHED else _rendered(text)
+    html = _KEPT.get(text)
+    if html is None:
+        html = _rendered(text)
+        _KEPT.put(text, html)
+    return html
 
 
 def plain(text: str) -> SafeString:
-    return SafeString(f'<pre class="plain">{html.escape(text)}</pre>')
+    return SafeString(f'<pre class="plain" dir="auto">{html.escape(text)}</pre>')
 
 
 def _rendered(text: str) -> SafeString:
@@ -68,14 +106,11 @@ def _rendered(text: str) -> SafeString:
         _MARKDOWN.render(text),
         tags=TAGS,
         attributes=ATTRIBUTES,
-        url_schemes={"http", "https", "mailto"},
+        url_schemes={"http", "https"},
         link_rel="nofollow noopener noreferrer",
-        set_tag_attribute_values={"a": {"target": "_blank"}},  # a click must not leave a half-written answer
+        set_tag_attribute_values=FIXED,
     )
     return SafeString(cleaned)
-
-
-_cached = lru_cache(maxsize=512)(_rendered)
 
 
 def _code(code: str, language: str, _attributes: str) -> str:
@@ -109,7 +144,7 @@ def _image_as_link(self: Any, tokens: Any, index: int, options: Any, env: Any) -
 class _Markdown(MarkdownIt):
     def validateLink(self, url: str) -> bool:
         """Relative addresses would be pages of ours, chosen by a model."""
-        return url.lower().startswith(("http://", "https://", "mailto:"))
+        return url.lower().startswith(("http://", "https://"))
 
 
 def _parser() -> MarkdownIt:
@@ -123,17 +158,33 @@ def _parser() -> MarkdownIt:
         allow_digits=False,
         double_inline=True,
     )
-    parser.use(texmath_plugin, delimiters="brackets")
+    parser.use(brackets_plugin)
+    parser.core.ruler.push("blocks", _finish_blocks)
     parser.add_render_rule("image", _image_as_link)
-    for rule, display in (("math_inline", False), ("math_block", True)):
+    parser.add_render_rule("table_open", _table_open)
+    parser.add_render_rule("table_close", lambda *_: "</table></div>")
+    for rule, display in (("math_inline", False), ("math_inline_double", True), ("math_block", True)):
         parser.add_render_rule(rule, _math_rule(display))
     return parser
+
+
+def _finish_blocks(state: StateCore) -> None:
+    """Outer blocks choose their direction; headings go below those of the page that shows them."""
+    for token in state.tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
+        if token.level == 0 and token.nesting == 1:
+            token.attrSet("dir", "auto")
+
+
+def _table_open(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
+    return f'<div class="table-scroll">{self.renderToken(tokens, index, options, env)}'
 
 
 def _math_rule(display: bool) -> Any:
     def rule(self: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
         formula = _latex(tokens[index].content, {"display_mode": display})
-        return f"<div>{formula}</div>" if display else formula
+        return f"<div>{formula}</div>" if display and tokens[index].block else formula
 
     return rule
 
@@ -141,3 +192,4 @@ def _math_rule(display: bool) -> Any:
 _LANGUAGES = frozenset(LANGUAGES.split())
 _FORMATTER = HtmlFormatter(nowrap=True, classprefix="hl-")
 _MARKDOWN = _parser()
+_KEPT = _Kept(MAX_KEPT)
