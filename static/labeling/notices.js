@@ -1,5 +1,7 @@
 // What a person is told when something did not go as meant: what happened, that nothing is lost, what to do.
 
+import { element } from "./elements.js";
+
 export class Notices {
   constructor(place, announcer) {
     this.place = place;
@@ -15,7 +17,8 @@ export class Notices {
     this.announcer.textContent = text;
   }
 
-  show({ title, text, quotes = [], actions = [] }) {
+  // takesFocus is false where the person may be writing something else meanwhile.
+  show({ title, text, quotes = [], actions = [], takesFocus = true }) {
     const notice = element("section", "notice notice-warm");
     notice.setAttribute("role", "alert");
     notice.append(element("h2", "", title), element("p", "", text));
@@ -24,6 +27,7 @@ export class Notices {
     row.append(...actions.map(button));
     notice.append(row);
     this.place.replaceChildren(notice);
+    if (!takesFocus) return;
     notice.scrollIntoView({ block: "nearest" });
     row.querySelector("button.primary, a.primary")?.focus();
   }
@@ -35,17 +39,4 @@ function button({ label, act, href, primary }) {
   else made.type = "button";
   if (act) made.addEventListener("click", act);
   return made;
-}
-
-export function element(tag, className = "", text = "") {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text) made.textContent = text;
-  return made;
-}
-
-export function answerAsText(answer) {
-  if (!answer) return "";
-  if (typeof answer.text === "string") return answer.text;
-  return Object.entries(answer.ranks ?? {}).map(([key, rank]) => `${key.toUpperCase()}: rank ${rank}`).join("\n");
 }
