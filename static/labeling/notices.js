@@ -1,5 +1,7 @@
 // What a person is told when something did not go as meant: what happened, that nothing is lost, what to do.
 
+import { element } from "./elements.js";
+
 export class Notices {
   constructor(place, announcer) {
     this.place = place;
@@ -15,18 +17,27 @@ export class Notices {
     this.announcer.textContent = text;
   }
 
-  show({ title, text, quotes = [], actions = [] }) {
+  // takesFocus: not where it comes while a person types, whose next key would press a button.
+  show({ title, text, quotes = [], actions = [], takesFocus = true }) {
     const notice = element("section", "notice notice-warm");
     notice.setAttribute("role", "alert");
     notice.append(element("h2", "", title), element("p", "", text));
-    for (const quote of quotes) notice.append(element("h3", "", quote.title), element("pre", "", quote.text));
+    for (const quote of quotes) notice.append(element("h3", "", quote.title), quoted(quote.text));
     const row = element("div", "actions");
     row.append(...actions.map(button));
     notice.append(row);
     this.place.replaceChildren(notice);
+    if (!takesFocus) return;
     notice.scrollIntoView({ block: "nearest" });
     row.querySelector("button.primary, a.primary")?.focus();
   }
+}
+
+function quoted(text) {
+  const quote = element("pre", "", text);
+  quote.dir = "auto";
+  quote.tabIndex = 0; // a long one scrolls
+  return quote;
 }
 
 function button({ label, act, href, primary }) {
@@ -37,15 +48,22 @@ function button({ label, act, href, primary }) {
   return made;
 }
 
-export function element(tag, className = "", text = "") {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text) made.textContent = text;
-  return made;
+// An answer, or the draft of one, in words: what was written comes first.
+export function answerAsText(answer) {
+  const { text, edited, reason, ranks, ...rest } = answer ?? {};
+  const lines = [text, edited?.text, reason].filter(Boolean);
+  for (const [key, rank] of Object.entries(ranks ?? {})) lines.push(interpolate(gettext("%s: rank %s"), [key.toUpperCase(), rank]));
+  for (const [name, value] of Object.entries(rest)) if (isSaid(value)) lines.push(`${name}: ${inWords(value)}`);
+  return lines.join("\n");
 }
 
-export function answerAsText(answer) {
-  if (!answer) return "";
-  if (typeof answer.text === "string") return answer.text;
-  return Object.entries(answer.ranks ?? {}).map(([key, rank]) => `${key.toUpperCase()}: rank ${rank}`).join("\n");
+function isSaid(value) {
+  if (value === null || value === undefined || value === "" || value === false) return false;
+  return typeof value !== "object" || Object.values(value).some(isSaid);
+}
+
+function inWords(value) {
+  if (typeof value !== "object") return String(value);
+  if (Array.isArray(value)) return value.map(inWords).join(", ");
+  return Object.entries(value).filter(([, inner]) => isSaid(inner)).map(([key, inner]) => `${key} ${inWords(inner)}`).join("; ");
 }
