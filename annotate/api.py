@@ -1,4 +1,4 @@
-"""The labeling door: next, draft, submit, skip. The page and every other client come through it."""
+"""The labeling door: from next to undo. The page and every other client come through it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotate import assignment as assignments
-from annotate import guidelines, people, submissions
+from annotate import guidelines, leases, people, qualifications, submissions
 from annotate.answers import CHECKS, BadAnswer
+from annotate.assignment import Turn
+from annotate.models import Assignment
 from annotate.parsers import BoundedJSONParser
 from annotate.screens import progress_json, stored_json, task_json
 from annotate.serializers import (
@@ -22,7 +24,10 @@ from annotate.serializers import (
     DraftSavedSerializer,
     DraftSerializer,
     EnvelopeSerializer,
+    HoldsSerializer,
+    LeaseSerializer,
     NextSerializer,
+    PrefetchedSerializer,
     ReadSerializer,
     SettingsSerializer,
     SkipSerializer,
@@ -38,10 +43,24 @@ class LabelingView(APIView):
 
 
 class NextView(LabelingView):
-    @extend_schema(request=None, responses=NextSerializer, operation_id="labeling_next")
+    @extend_schema(request=HoldsSerializer, responses=NextSerializer, operation_id="labeling_next")
     def post(self, request: Request, project: str) -> Response:
-        """Your next task, or the one that you hold; null when nothing is left for you."""
-        return Response(next_json(access=_labeler(request, project), now=timezone.now()))
+        """Your next task, or the one that you hold; null when nothing is left for you.
+
+        Where the prefetched task that your page `holds` is the next one, only its id comes back, as `confirmed`.
+        """
+        who, holds = _labeler(request, project), _valid(HoldsSerializer, request)["holds"]
+        return Response(next_json(access=who, now=timezone.now(), holds=holds))
+
+
+class PrefetchView(LabelingView):
+    @extend_schema(request=None, responses=PrefetchedSerializer, operation_id="labeling_prefetch")
+    def post(self, request: Request, project: str) -> Response:
+        """A task reserved for your next turn, for a minute. Asking again renews it; unused, it was never yours."""
+        who, now = _labeler(request, project), timezone.now()
+        reserved = assignments.prefetch(access=who, now=now)
+        progress = assignments.progress(access=who, now=now)
+        return Response({"prefetched": reserved and task_json(assignment=reserved, progress=progress)})
 
 
 class DraftView(LabelingView):
@@ -50,7 +69,7 @@ class DraftView(LabelingView):
         """Store what you have so far and renew the lease. State `expired`: kept, but the task's slot is gone."""
         who = _labeler(request, project)
         draft = _valid(DraftSerializer, request)["draft"]
-        saved = assignments.save_draft(access=who, assignment_id=assignment, draft=draft, now=timezone.now())
+        saved = leases.save_draft(access=who, assignment_id=assignment, draft=draft, now=timezone.now())
         shown = DraftSavedSerializer(
             {
                 "assignment": saved.pk,
@@ -62,14 +81,23 @@ class DraftView(LabelingView):
         return Response(shown.data)
 
 
+class RenewView(LabelingView):
+    @extend_schema(request=None, responses=LeaseSerializer, operation_id="labeling_renew")
+    def post(self, request: Request, project: str, assignment: int) -> Response:
+        """You are still at it: the lease starts again. State `expired`: the task's slot is gone, go on all the same."""
+        who = _labeler(request, project)
+        renewed = leases.renew(access=who, assignment_id=assignment, now=timezone.now())
+        return Response({"state": renewed.state, "lease_expires_at": renewed.lease_expires_at.isoformat()})
+
+
 class SubmitView(LabelingView):
     @extend_schema(request=AnswerSerializer, responses=SubmittedSerializer, operation_id="labeling_submit")
     def post(self, request: Request, project: str, assignment: int) -> Response:
-        """Store your answer, exactly once for each submission id, and get your next task."""
+        """Store your answer, exactly once for each submission id, and get your next task and one in advance."""
         who, now = _labeler(request, project), timezone.now()
-        answer, _holds = _answer(request)
+        answer, holds = _answer(request)
         stored = submissions.submit(access=who, assignment_id=assignment, answer=answer, now=now)
-        return Response({**stored_json(stored), **next_json(access=who, now=now)})
+        return Response({**stored_json(stored), **cycle_json(access=who, now=now, holds=holds)})
 
 
 class UndoView(LabelingView):
@@ -104,20 +132,37 @@ class SettingsView(LabelingView):
 class SkipView(LabelingView):
     @extend_schema(request=SkipSerializer, responses=NextSerializer, operation_id="labeling_skip")
     def post(self, request: Request, project: str, assignment: int) -> Response:
-        """Give a task back for good, with a reason, and get your next task."""
-        who = _labeler(request, project)
-        assignments.skip(access=who, assignment_id=assignment, reason=_valid(SkipSerializer, request)["reason"])
-        return Response(next_json(access=who, now=timezone.now()))
+        """Give a task back for good, with a reason of the task's list or your own, and get your next task."""
+        who, given = _labeler(request, project), _valid(SkipSerializer, request)
+        holds = given.pop("holds")
+        leases.skip(access=who, assignment_id=assignment, **given)
+        return Response(cycle_json(access=who, now=timezone.now(), holds=holds))
 
 
-def next_json(*, access: Access, now: datetime) -> dict[str, Any]:
-    """The next task and the person's progress (NextSerializer's shape)."""
-    held = assignments.next_task(access=access, now=now)
+def next_json(*, access: Access, now: datetime, holds: int | None = None) -> dict[str, Any]:
+    """The next task and the person's progress (NextSerializer's shape). Raises qualifications.Paused."""
+    return _turn_json(assignments.next_turn(access=access, now=now, holds=holds), access, now)
+
+
+def cycle_json(*, access: Access, now: datetime, holds: int | None) -> dict[str, Any]:
+    """As next_json, with one more task in advance. An answer that pauses its person is stored all the same."""
+    try:
+        turn = assignments.next_turn_and_prefetch(access=access, now=now, holds=holds)
+    except qualifications.Paused as paused:
+        return {**_turn_json(assignments.NOTHING, access, now), **paused.extra}
+    return _turn_json(turn, access, now)
+
+
+def _turn_json(turn: Turn, access: Access, now: datetime) -> dict[str, Any]:
     progress = assignments.progress(access=access, now=now)
+
+    def shown(assignment: Assignment | None) -> dict[str, Any] | None:
+        return assignment and task_json(assignment=assignment, progress=progress)
+
     return {
-        "next": held and task_json(assignment=held, progress=progress),
-        "confirmed": None,
-        "prefetched": None,
+        "next": shown(turn.next),
+        "confirmed": turn.confirmed,
+        "prefetched": shown(turn.prefetched),
         "progress": progress_json(progress),
     }
 

@@ -1,55 +1,27 @@
-"""Who labels what next: slots, leases, the order shown and drafts.
+"""Who labels what next: a person's own lease first, then the task that was prefetched for them, then a new one.
 
-A task with overlap n has the slots 0 to n - 1, and whoever holds one counts. The constraints (task, slot) and
-(task, labeler) let nobody hold a slot twice, in any number of processes. What is read before a reservation only
-proposes; the row that the database accepts decides.
+Nobody is told that nothing is left while a task that they may have has a free slot, or one that is only reserved in
+advance for somebody else.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, F, OuterRef, Subquery
+from django.db import transaction
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from annotate import offers, pool, qualifications, sequences, slots
+from annotate.leases import expiry
 from annotate.models import Assignment, Submission, Task
+from annotate.offers import Held, Person
+from annotate.qualifications import Standing
 from rlhf.access import Access
-from rlhf.errors import Refusal
-from rlhf.models import Membership
 
 State = Assignment.State
-ON_LEASE = (State.RESERVED, State.LEASED)
-ANSWERED = (State.SUBMITTED, State.SURPLUS, State.QUARANTINED, State.ADJUDICATED)
-WINDOW = 32  # candidates looked at together; people start at different ones, so that few meet at the same row
-MAX_UNFINISHED = 5  # of a person's lapsed tasks, the latest are tried again
-MAX_DRAFT_BYTES = 200_000
 MAX_OPEN_SHOWN = 1_000  # counting further would cost more than anybody learns from it
-MAX_ROUNDS = 100  # a round without success means that others took all candidates: they got on
-
-
-class NoSuchAssignment(Refusal):
-    status = 404
-
-
-class NotYoursAnyMore(Refusal):
-    """Skipped or submitted already; `extra` carries what is stored."""
-
-    status = 409
-
-
-class BadDraft(Refusal):
-    pass
-
-
-class BadSkip(Refusal):
-    pass
 
 
 @dataclass(frozen=True)
@@ -58,212 +30,198 @@ class Progress:
     open: int
 
 
-def next_task(*, access: Access, now: datetime) -> Assignment | None:
-    """The person's own lease, renewed, or a new one; None when nothing is left for them."""
+@dataclass(frozen=True)
+class Turn:
+    """What a person gets: a task to show, or the word that the prefetched one is theirs; and one more in advance."""
+
+    next: Assignment | None
+    confirmed: int | None = None
+    prefetched: Assignment | None = None
+
+
+NOTHING = Turn(next=None)
+
+
+def next_task(*, access: Access, now: datetime, holds: int | None = None) -> Assignment | None:
+    """The person's next task, leased to them; None when nothing is left for them. Raises qualifications.Paused."""
+    turn = next_turn(access=access, now=now, holds=holds)
+    return _load(turn.confirmed) if turn.confirmed is not None else turn.next
+
+
+def next_turn(*, access: Access, now: datetime, holds: int | None = None) -> Turn:
+    """As next_task; where the task that the page `holds` already is the one, only its id, as `confirmed`."""
+    standing = _standing(access, now)
     with transaction.atomic():
-        # A person's own requests queue here: two tabs that ask together get the same task.
-        Membership.objects.select_for_update().values_list("pk").get(project=access.project, user=access.user)
-        _release_expired(now)
-        return _own(access, now) or _reserve(access, now)
+        person = _person(access, now, standing)
+        turn = _next(person, holds)
+        person.steps.store()
+    return turn if turn is not NOTHING else Turn(next=_last_resort(access, now, standing))
 
 
-def own_assignment(*, access: Access, assignment_id: int) -> Assignment:
-    """The assignment, locked until the transaction ends. Raises NoSuchAssignment, also for somebody else's."""
-    found = (
-        Assignment.objects.select_for_update(of=("self",))
-        .select_related("task__protocol")
-        .filter(pk=assignment_id, labeler=access.user, task__project=access.project)
-        .first()
-    )
-    if found is None:
-        raise NoSuchAssignment(f"no assignment {assignment_id} of yours in {access.project.slug}")
-    return found
+def next_turn_and_prefetch(*, access: Access, now: datetime, holds: int | None = None) -> Turn:
+    """As next_turn, with one more task reserved in advance: all that one request of a page needs."""
+    standing = _standing(access, now)
+    with transaction.atomic():
+        person = _person(access, now, standing)
+        turn = _next(person, holds)
+        if turn is not NOTHING:
+            turn = replace(turn, prefetched=_reserve(person))
+        person.steps.store()
+    return turn if turn is not NOTHING else Turn(next=_last_resort(access, now, standing))
 
 
-def save_draft(*, access: Access, assignment_id: int, draft: dict[str, Any], now: datetime) -> Assignment:
-    """Store what the person has so far and renew the lease; after a lapse the draft is kept, with or without a slot.
+def prefetch(*, access: Access, now: datetime) -> Assignment | None:
+    """A task RESERVED for the person's next turn, for a minute; asking again renews it.
 
-    Raises NotYoursAnyMore once it is submitted or skipped: a draft that comes after its submit loses.
+    One that nobody comes for goes back to the pool and was never seen.
     """
-    check_storable(draft)
-    size = len(json.dumps(draft, ensure_ascii=False).encode())
-    if size > MAX_DRAFT_BYTES:
-        raise BadDraft(f"expected a draft of at most {MAX_DRAFT_BYTES:,} bytes, found {size:,}")
+    standing = _standing(access, now)
     with transaction.atomic():
-        assignment = own_assignment(access=access, assignment_id=assignment_id)
-        refuse_finished(assignment)
-        if assignment.state == State.EXPIRED:
-            retake(assignment=assignment, state=State.LEASED)
-        assignment.lease_expires_at = _expiry(assignment.task, now)
-        Assignment.objects.filter(pk=assignment.pk).update(
-            draft=draft, draft_saved_at=now, lease_expires_at=assignment.lease_expires_at
-        )
-    assignment.draft, assignment.draft_saved_at = draft, now
+        person = _person(access, now, standing)
+        assignment = _reserve(person)
+        person.steps.store()
     return assignment
-
-
-def skip(*, access: Access, assignment_id: int, reason: str) -> None:
-    """Give the task back for good: its slot is free at once and it never returns to this person. Twice is once."""
-    if not reason.strip() or len(reason) > 500:
-        raise BadSkip(f"expected a reason of 1 to 500 characters, found {len(reason.strip())}")
-    check_storable(reason)
-    with transaction.atomic():
-        assignment = own_assignment(access=access, assignment_id=assignment_id)
-        if assignment.state != State.SKIPPED:
-            refuse_finished(assignment)
-            Assignment.objects.filter(pk=assignment.pk).update(
-                state=State.SKIPPED, slot=None, skip_reason=reason.strip()
-            )
 
 
 def progress(*, access: Access, now: datetime) -> Progress:
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    done = Submission.objects.filter(project=access.project, labeler=access.user, created_at__gte=today).count()
-    open_tasks = Task.objects.filter(project=access.project, state=Task.State.OPEN).order_by()
-    return Progress(done, open_tasks[:MAX_OPEN_SHOWN].count())
+    done = Submission.objects.filter(project=access.project, labeler=access.user, created_at__gte=today, revision=1)
+    open_tasks = Task.objects.filter(project=access.project, state=Task.State.OPEN, purpose=Task.Purpose.WORK)
+    return Progress(done.count(), open_tasks.order_by()[:MAX_OPEN_SHOWN].count())
 
 
-def retake(*, assignment: Assignment, state: str) -> bool:
-    """Take a slot again for a lapsed assignment, if the task is open and one is free. Call it in a transaction."""
-    if not Task.objects.filter(pk=assignment.task_id, state=Task.State.OPEN).exists():
-        return False
-    for slot in _free_slots(assignment.task):
-        try:
-            with transaction.atomic():
-                mine = Assignment.objects.filter(pk=assignment.pk, state=State.EXPIRED)
-                taken = mine.update(slot=slot, state=state)
-        except IntegrityError:  # somebody took this slot after we looked
-            continue
-        if taken:
-            assignment.slot, assignment.state = slot, state
-        return bool(taken)
-    return False
+def _standing(access: Access, now: datetime) -> Standing:
+    standing = qualifications.standing(access=access)
+    qualifications.refuse_paused(standing)
+    slots.release_lapsed(now=now, except_of=access.user.pk)
+    return standing
 
 
-def refuse_finished(assignment: Assignment) -> None:
-    """Raises NotYoursAnyMore for an assignment that was submitted or skipped."""
-    if assignment.state in ANSWERED:
-        stored = assignment.submissions.order_by("-revision").first()
-        assert stored is not None, f"assignment {assignment.pk} is {assignment.state} without a submission"
-        raise NotYoursAnyMore(
-            "this task was submitted already; what is stored is in `stored`",
-            stored={"submission_id": str(stored.submission_id), "answer": stored.body, "state": assignment.state},
-        )
-    if assignment.state == State.SKIPPED:
-        raise NotYoursAnyMore("this task was skipped already", stored={"state": assignment.state})
+def _person(access: Access, now: datetime, standing: Standing) -> Person:
+    """With what they hold; what they may not have any more goes back."""
+    person = Person(access, now, standing, sequences.lock(access=access), [])
+    rows = Assignment.objects.filter(
+        labeler=access.user, state__in=slots.ON_LEASE, task__project=access.project, task__state=Task.State.OPEN
+    ).order_by("pk")
+    for held in rows.values_list(
+        "pk", "state", "task", "task__purpose", "task__protocol", "task__protocol__lease_minutes"
+    ):
+        if _may_have(standing, purpose=held[3], protocol_id=held[4]):
+            person.held.append(Held(*held))
+        else:
+            slots.give_back(assignment_id=held[0], task_id=held[2])
+    return person
 
 
-def order_shown(*, salt: str, task_id: int, labeler_id: int, completion_ids: Iterable[int]) -> list[int]:
-    """A shuffle that is the person's own and stays the same: a hash orders the completions, so no version comes first
-    more often than another."""
-
-    def key(completion_id: int) -> bytes:
-        return hashlib.sha256(f"{salt}:{task_id}:{labeler_id}:{completion_id}".encode()).digest()
-
-    return sorted(completion_ids, key=key)
+def _may_have(standing: Standing, *, purpose: str, protocol_id: int) -> bool:
+    if purpose == Task.Purpose.QUALIFICATION:
+        return protocol_id in standing.qualifying
+    return protocol_id in standing.may_work
 
 
-def check_storable(value: Any) -> None:
-    """Refuse text that PostgreSQL can't hold: NUL characters and halves of surrogate pairs. Raises BadDraft."""
-    if isinstance(value, str):
-        if "\0" in value:
-            raise BadDraft("expected text, found a NUL character")
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise BadDraft("expected Unicode text, found half a surrogate pair") from error
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            check_storable(key)
-            check_storable(item)
-    elif isinstance(value, list):
-        for item in value:
-            check_storable(item)
+def _next(person: Person, holds: int | None) -> Turn:
+    own = _own(person, holds)
+    if own is not None:
+        return Turn(next=None, confirmed=own) if own == holds else Turn(next=_load(own))
+    found = _lapsed(person) or offers.new_task(person=person, state=State.LEASED)
+    return Turn(next=found) if found is not None else NOTHING
 
 
-def _release_expired(now: datetime) -> None:
-    lapsed = Assignment.objects.filter(state__in=ON_LEASE, lease_expires_at__lt=now)
-    # Rows that somebody else is releasing, or submitting this moment, are theirs to decide.
-    ids = list(lapsed.select_for_update(skip_locked=True).order_by("id").values_list("pk", flat=True)[:100])
-    if ids:
-        lapsed.filter(pk__in=ids).update(slot=None, state=State.EXPIRED)
+def _own(person: Person, holds: int | None) -> int | None:
+    """The id of what the person holds, leased from now on; None where somebody took the reservation over."""
+    own = sorted(person.held, key=lambda held: (held.state == State.LEASED, held.assignment_id == holds), reverse=True)
+    for held in own:
+        rows = Assignment.objects.filter(pk=held.assignment_id, state=held.state)
+        if rows.update(state=State.LEASED, lease_expires_at=expiry(minutes=held.lease_minutes, now=person.now)):
+            if held.state == State.RESERVED:
+                person.steps.count(held.protocol_id)
+                person.held[person.held.index(held)] = replace(held, state=State.LEASED)
+            return held.assignment_id
+    return None
 
 
-def _own(access: Access, now: datetime) -> Assignment | None:
-    """What the person holds; else what they began and let lapse, draft and all, while a slot is free."""
-    unfinished = Assignment.objects.filter(
-        labeler=access.user,
-        task__project=access.project,
-        task__state=Task.State.OPEN,
-        state__in=(*ON_LEASE, State.EXPIRED),
-    ).values_list("pk", "state")
-    found = list(unfinished.order_by("-lease_expires_at", "-pk")[:MAX_UNFINISHED])
-    for assignment_id, state in sorted(found, key=lambda row: row[1] == State.EXPIRED):
-        own = Assignment.objects.select_related("task__prompt", "task__protocol").get(pk=assignment_id)
-        if state == State.EXPIRED and not retake(assignment=own, state=State.LEASED):
-            continue
-        own.state, own.lease_expires_at = State.LEASED, _expiry(own.task, now)
-        held = Assignment.objects.filter(pk=assignment_id, state__in=ON_LEASE)
-        if held.update(state=own.state, lease_expires_at=own.lease_expires_at):
+def _lapsed(person: Person) -> Assignment | None:
+    """What the person began and let lapse, draft and all, while a slot is free."""
+    for _ in range(offers.MAX_ROUNDS):
+        row = _with_a_free_slot(_expired(person)).order_by("-lease_expires_at", "-pk").first()
+        if row is None:
+            return None
+        own = _load(row.pk)
+        if slots.retake(assignment=own, state=State.LEASED):
+            _lease_again(own, person)
             return own
     return None
 
 
-def _reserve(access: Access, now: datetime) -> Assignment | None:
-    for _ in range(MAX_ROUNDS):
-        candidates = _candidates(access)
-        if not candidates:
-            return None
-        for task_id in candidates:
-            assignment = _take(task_id, access, now)
-            if assignment is not None:
-                return assignment
+def _expired(person: Person) -> QuerySet[Assignment]:
+    standing = person.standing
+    return Assignment.objects.filter(
+        Q(task__purpose=Task.Purpose.QUALIFICATION, task__protocol__in=standing.qualifying)
+        | (~Q(task__purpose=Task.Purpose.QUALIFICATION) & Q(task__protocol__in=standing.may_work)),
+        labeler=person.access.user, state=State.EXPIRED, task__project=person.access.project,
+        task__state=Task.State.OPEN,
+    )  # fmt: skip
+
+
+def _with_a_free_slot(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
+    held = Assignment.objects.filter(task=OuterRef("task"), slot__isnull=False).order_by().values("task")
+    num = Coalesce(Subquery(held.annotate(num=Count("pk")).values("num")), 0)
+    return rows.annotate(num_held=num).filter(num_held__lt=F("task__overlap"))
+
+
+def _reserve(person: Person) -> Assignment | None:
+    """The person's reservation, renewed, or a new one."""
+    for held in person.held:
+        if held.state == State.RESERVED:
+            rows = Assignment.objects.filter(pk=held.assignment_id, state=State.RESERVED)
+            if rows.update(lease_expires_at=person.now + offers.RESERVED):
+                return _load(held.assignment_id)
+    return offers.new_task(person=person, state=State.RESERVED)
+
+
+def _last_resort(access: Access, now: datetime, standing: Standing) -> Assignment | None:
+    """A task that the person's start has passed, or one that is only reserved for somebody else."""
+    for _ in range(offers.MAX_ROUNDS):
+        missed = offers.missed(access=access, standing=standing, now=now)
+        for task_id in missed:
+            pool.queue_again(task_ids=[task_id])
+        with transaction.atomic():
+            person = _person(access, now, standing)
+            own = _next(person, None).next
+            found = own or (None if missed else _take_over(person))
+            person.steps.store()
+        if found is not None or not missed:
+            return found
     return None
 
 
-def _candidates(access: Access) -> list[int]:
-    """Ids of open tasks with a free slot that this person has not seen, those of the highest priority first."""
-    seen = Assignment.objects.filter(task=OuterRef("pk"), labeler=access.user)
-    found = list(
-        Task.objects.filter(project=access.project, state=Task.State.OPEN)
-        .annotate(num_held=_num_held(OuterRef("pk")))
-        .filter(~Exists(seen), num_held__lt=F("overlap"))
-        .order_by("-priority", "id")
-        .values_list("pk", "priority")[:WINDOW]
-    )
-    top = [task_id for task_id, priority in found if priority == found[0][1]]
-    start = zlib.crc32(str(access.user.pk).encode()) % len(top) if top else 0
-    return top[start:] + top[:start] + [task_id for task_id, _ in found[len(top) :]]
+def _take_over(person: Person) -> Assignment | None:
+    """Somebody else's reservation; its row is gone with it, so they never saw the task."""
+    may_have = {
+        level.protocol_id for level in offers.levels(access=person.access, standing=person.standing, now=person.now)
+    }
+    for reserved in pool.reservations(project_id=person.access.project.pk, labeler_id=person.access.user.pk):
+        if reserved.protocol_id not in may_have or not slots.drop(assignment_id=reserved.assignment_id):
+            continue
+        if reserved.own_id is not None:
+            own = _load(reserved.own_id)
+            if slots.retake(assignment=own, state=State.LEASED):
+                _lease_again(own, person)
+                return own
+            continue
+        candidate = pool.Candidate(reserved.task_id, 0, reserved.slot)
+        found = offers.take(person=person, candidate=candidate, state=State.LEASED)
+        if found is not None:
+            return found
+    return None
 
 
-def _take(task_id: int, access: Access, now: datetime) -> Assignment | None:
-    task = Task.objects.select_related("protocol", "prompt").get(pk=task_id)
-    slot = next(iter(_free_slots(task)), None)
-    if slot is None:
-        return None
-    completion_ids = list(task.task_completions.values_list("completion_id", flat=True))
-    shown = order_shown(
-        salt=access.project.salt, task_id=task.pk, labeler_id=access.user.pk, completion_ids=completion_ids
-    )
-    try:
-        with transaction.atomic():
-            return Assignment.objects.create(
-                task=task, labeler=access.user, slot=slot, state=State.LEASED, order_shown=shown,
-                protocol_revision=task.protocol.revision, lease_expires_at=_expiry(task, now),
-            )  # fmt: skip
-    except IntegrityError:  # somebody took this slot after we looked
-        return None
+def _lease_again(own: Assignment, person: Person) -> None:
+    own.lease_expires_at = expiry(minutes=own.task.protocol.lease_minutes, now=person.now)
+    own.save(update_fields=["lease_expires_at"])
 
 
-def _free_slots(task: Task) -> list[int]:
-    held = set(Assignment.objects.filter(task=task, slot__isnull=False).values_list("slot", flat=True))
-    return [slot for slot in range(task.overlap) if slot not in held]
-
-
-def _num_held(task_id: OuterRef) -> Coalesce:
-    held = Assignment.objects.filter(task=task_id, slot__isnull=False).order_by().values("task")
-    return Coalesce(Subquery(held.annotate(num=Count("pk")).values("num")), 0)
-
-
-def _expiry(task: Task, now: datetime) -> datetime:
-    return now + timedelta(minutes=task.protocol.lease_minutes)
+def _load(assignment_id: int) -> Assignment:
+    own = Assignment.objects.get(pk=assignment_id)
+    own.task = offers.tasks_to_show().get(pk=own.task_id)
+    return own

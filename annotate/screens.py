@@ -17,14 +17,13 @@ from annotate.assignment import Progress
 from annotate.models import Assignment, Qualification, Submission, Task
 from annotate.questions import LANGUAGE
 from annotate.submissions import Stored
-from rlhf.models import Completion
 from rlhf.render import render
 
 
 def task_json(*, assignment: Assignment, progress: Progress, revised: Submission | None = None) -> dict[str, Any]:
     """TaskSerializer's shape; `revised` is the answer that came back by undo."""
     task = assignment.task
-    texts = dict(Completion.objects.filter(pk__in=assignment.order_shown).values_list("pk", "text"))
+    texts = {row.completion_id: row.completion.text for row in task.task_completions.all()}
     shown = dict(zip(KEYS, (texts[completion_id] for completion_id in assignment.order_shown), strict=False))
     questions = protocols.asked(protocol=task.protocol, revision=assignment.protocol_revision)
     sheet = Sheet(questions, "".join(shown), shown.__getitem__)

@@ -94,23 +94,31 @@ class TaskSerializer(serializers.Serializer[dict[str, Any]]):
     progress = ProgressSerializer()
 
 
+class HoldsSerializer(serializers.Serializer[dict[str, Any]]):
+    holds = serializers.IntegerField(
+        required=False, allow_null=True, default=None, help_text="the prefetched assignment that the page has"
+    )
+
+
 class NextSerializer(serializers.Serializer[dict[str, Any]]):
     next = TaskSerializer(allow_null=True)
     confirmed = serializers.IntegerField(allow_null=True, help_text="the held assignment, where it is yours now")
-    prefetched = TaskSerializer(allow_null=True)
+    prefetched = TaskSerializer(allow_null=True, help_text="reserved for your next turn, for a minute")
     progress = ProgressSerializer()
+    paused = serializers.CharField(required=False, help_text="why you are given nothing, where you are paused")
 
 
-class EnvelopeSerializer(serializers.Serializer[dict[str, Any]]):
+class PrefetchedSerializer(serializers.Serializer[dict[str, Any]]):
+    prefetched = TaskSerializer(allow_null=True)
+
+
+class EnvelopeSerializer(HoldsSerializer):
     """What an answer carries besides what it says."""
 
     submission_id = serializers.UUIDField(help_text="made by the client; a retry carries the same one")
     active_s = serializers.FloatField(required=False, default=0.0, min_value=0, max_value=86_400)
     revises = serializers.IntegerField(
         required=False, allow_null=True, default=None, help_text="the revision that this one takes the place of"
-    )
-    holds = serializers.IntegerField(
-        required=False, allow_null=True, default=None, help_text="the prefetched assignment that the page has"
     )
 
 
@@ -130,9 +138,7 @@ class AnswerSerializer(EnvelopeSerializer):
         child=serializers.IntegerField(min_value=1, max_value=9), required=False,
         help_text="rank by completion key, 1 is best; equal ranks are ties",
     )  # fmt: skip
-    all_bad = serializers.BooleanField(
-        required=False, help_text="none of the answers will do; ranks are equal then"
-    )
+    all_bad = serializers.BooleanField(required=False, help_text="none of the answers will do; ranks are equal then")
     strength = serializers.IntegerField(required=False, min_value=0, max_value=4)
     ratings = serializers.DictField(child=serializers.IntegerField(min_value=1, max_value=7), required=False)
     flags = serializers.DictField(
@@ -192,5 +198,11 @@ class DraftSavedSerializer(serializers.Serializer[dict[str, Any]]):
     lease_expires_at = serializers.DateTimeField()
 
 
-class SkipSerializer(serializers.Serializer[dict[str, Any]]):
-    reason = serializers.CharField(max_length=500)
+class LeaseSerializer(serializers.Serializer[dict[str, Any]]):
+    state = serializers.ChoiceField(choices=["leased", "expired"])
+    lease_expires_at = serializers.DateTimeField()
+
+
+class SkipSerializer(HoldsSerializer):
+    reason = serializers.CharField(max_length=500, help_text="the name of a skip reason of the task, or your own words")
+    note = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)

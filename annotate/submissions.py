@@ -21,9 +21,10 @@ from django.utils.translation import gettext as _
 
 from annotate import answers, outcomes, protocols, quality
 from annotate.answers import KEYS, BadAnswer, Body, Sheet
-from annotate.assignment import ANSWERED, ON_LEASE, NotYoursAnyMore, own_assignment, refuse_finished, retake
+from annotate.leases import ANSWERED, NotYoursAnyMore, own_assignment, refuse_finished
 from annotate.models import Assignment, Submission, Task
 from annotate.quality import Feedback
+from annotate.slots import ON_LEASE, retake
 from rlhf.access import Access
 from rlhf.errors import Refusal
 from rlhf.models import Completion
@@ -103,6 +104,7 @@ def undo(*, access: Access, now: datetime) -> Submission:
     """The person's last answer, to be revised. Raises NothingToUndo."""
     last = (
         Submission.objects.select_related("assignment__task__prompt", "assignment__task__protocol")
+        .prefetch_related("assignment__task__task_completions__completion")
         .filter(project=access.project, labeler=access.user)
         .order_by("-created_at", "-id")
         .first()

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from annotate import assignment as assignments
-from annotate import protocols, submissions
+from annotate import leases, protocols, submissions
 from annotate.models import Demonstration, Protocol, Task
 from rlhf.access import Access
 from rlhf.models import Project
@@ -70,7 +70,7 @@ def test_labelers_are_listed_with_what_they_did(boss: Client, project: Project, 
         submissions.submit(access=ada, assignment_id=held.pk, answer=answer, now=NOW)
     last = assignments.next_task(access=ada, now=NOW)
     assert last is not None
-    assignments.skip(access=ada, assignment_id=last.pk, reason="unclear")
+    leases.skip(access=ada, assignment_id=last.pk, reason="unclear")
 
     listed = list(boss.get(reverse("admin:annotate_labeler_changelist")).context["cl"].result_list)
 

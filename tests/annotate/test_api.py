@@ -48,8 +48,8 @@ def test_a_ranking_task_is_shown_blind(project: Project, ada: Access) -> None:
         ("b", {"key", "html", "text"}),
     ]
     assert {one["text"]: one["html"].strip() for one in shown["completions"]} == {
-        "**bold**": "<p><strong>bold</strong></p>",
-        "plain": "<p>plain</p>",
+        "**bold**": '<p dir="auto"><strong>bold</strong></p>',
+        "plain": '<p dir="auto">plain</p>',
     }
     assert shown["prompt"][0]["content"] == task.prompt.messages[0]["content"]
     assert (shown["kind"], shown["draft"], shown["revises"], shown["qualification"]) == ("rank", None, None, None)

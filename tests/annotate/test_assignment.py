@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import timedelta
 
 import pytest
 
 from annotate import assignment as assignments
-from annotate import submissions
+from annotate import leases, submissions
 from annotate.models import Assignment, Task
 from rlhf.access import Access
 from rlhf.models import Project
@@ -79,7 +78,7 @@ def test_a_lapsed_task_comes_back_to_its_person_with_the_draft(project: Project,
     for _ in range(5):
         rows.task(project=project)
     own = lease(ada)
-    assignments.save_draft(access=ada, assignment_id=own.pk, draft={"text": "Dear"}, now=NOW)
+    leases.save_draft(access=ada, assignment_id=own.pk, draft={"text": "Dear"}, now=NOW)
     lease(bo, LATER)  # somebody's request releases what has lapsed
     own.refresh_from_db()
     assert own.state == State.EXPIRED
@@ -91,7 +90,7 @@ def test_a_draft_after_a_lapse_takes_a_free_slot_again(project: Project, ada: Ac
     rows.task(project=project)
     own = lease(ada)
     Assignment.objects.filter(pk=own.pk).update(state=State.EXPIRED, slot=None)
-    saved = assignments.save_draft(access=ada, assignment_id=own.pk, draft={"text": "x"}, now=LATER)
+    saved = leases.save_draft(access=ada, assignment_id=own.pk, draft={"text": "x"}, now=LATER)
     assert (saved.state, saved.slot) == (State.LEASED, 0)
 
 
@@ -99,7 +98,7 @@ def test_a_draft_after_a_lapse_is_kept_even_where_no_slot_is_left(project: Proje
     rows.task(project=project)
     own = lease(ada)
     lease(bo, LATER)
-    saved = assignments.save_draft(access=ada, assignment_id=own.pk, draft={"text": "long text"}, now=LATER)
+    saved = leases.save_draft(access=ada, assignment_id=own.pk, draft={"text": "long text"}, now=LATER)
     own.refresh_from_db()
     assert (saved.state, own.draft) == (State.EXPIRED, {"text": "long text"})
 
@@ -108,7 +107,7 @@ def test_a_draft_renews_the_lease(project: Project, ada: Access) -> None:
     rows.task(project=project)
     own = lease(ada)
     at = NOW + timedelta(minutes=20)
-    saved = assignments.save_draft(access=ada, assignment_id=own.pk, draft={}, now=at)
+    saved = leases.save_draft(access=ada, assignment_id=own.pk, draft={}, now=at)
     own.refresh_from_db()
     assert saved.lease_expires_at == own.lease_expires_at == at + timedelta(minutes=30)
 
@@ -117,8 +116,8 @@ def test_a_draft_that_comes_after_its_submit_loses(project: Project, ada: Access
     rows.task(project=project)
     own = lease(ada)
     submit(ada, own)
-    with pytest.raises(assignments.NotYoursAnyMore) as refused:
-        assignments.save_draft(access=ada, assignment_id=own.pk, draft={"text": "late"}, now=NOW)
+    with pytest.raises(leases.NotYoursAnyMore) as refused:
+        leases.save_draft(access=ada, assignment_id=own.pk, draft={"text": "late"}, now=NOW)
     assert refused.value.extra["stored"]["answer"] == {"text": "Dear you"}
     own.refresh_from_db()
     assert own.draft is None
@@ -127,8 +126,8 @@ def test_a_draft_that_comes_after_its_submit_loses(project: Project, ada: Access
 @pytest.mark.parametrize("draft", [{"text": "x" * 200_001}, {"a": "\0"}, {"a": ["\ud800"]}])
 def test_a_draft_that_cannot_be_stored_is_refused(project: Project, ada: Access, draft: dict) -> None:
     rows.task(project=project)
-    with pytest.raises(assignments.BadDraft, match="expected"):
-        assignments.save_draft(access=ada, assignment_id=lease(ada).pk, draft=draft, now=NOW)
+    with pytest.raises(leases.BadDraft, match="expected"):
+        leases.save_draft(access=ada, assignment_id=lease(ada).pk, draft=draft, now=NOW)
 
 
 def test_a_skipped_task_never_returns_to_that_person_and_is_free_for_others(
@@ -137,7 +136,7 @@ def test_a_skipped_task_never_returns_to_that_person_and_is_free_for_others(
     rows.task(project=project)
     own = lease(ada)
     for _ in range(2):  # twice is once
-        assignments.skip(access=ada, assignment_id=own.pk, reason="I know this person")
+        leases.skip(access=ada, assignment_id=own.pk, reason="I know this person")
     assert assignments.next_task(access=ada, now=LATER) is None
     assert lease(bo).slot == 0
 
@@ -145,31 +144,17 @@ def test_a_skipped_task_never_returns_to_that_person_and_is_free_for_others(
 def test_a_skip_needs_a_reason_and_a_submitted_task_cannot_be_skipped(project: Project, ada: Access) -> None:
     rows.task(project=project)
     own = lease(ada)
-    with pytest.raises(assignments.BadSkip, match="reason"):
-        assignments.skip(access=ada, assignment_id=own.pk, reason="  ")
+    with pytest.raises(leases.BadSkip, match="reason"):
+        leases.skip(access=ada, assignment_id=own.pk, reason="  ")
     submit(ada, own)
-    with pytest.raises(assignments.NotYoursAnyMore):
-        assignments.skip(access=ada, assignment_id=own.pk, reason="too late")
+    with pytest.raises(leases.NotYoursAnyMore):
+        leases.skip(access=ada, assignment_id=own.pk, reason="too late")
 
 
 def test_closed_tasks_and_other_projects_tasks_are_not_handed_out(project: Project, ada: Access) -> None:
     Task.objects.filter(pk=rows.task(project=project).pk).update(state=Task.State.CLOSED)
     rows.task(project=rows.project(slug="other"))
     assert assignments.next_task(access=ada, now=NOW) is None
-
-
-def test_each_completion_comes_first_equally_often_and_the_order_is_a_persons_own() -> None:
-    shown = {
-        labeler: [
-            assignments.order_shown(salt="s", task_id=task, labeler_id=labeler, completion_ids=[1, 2])
-            for task in range(2_000)
-        ]
-        for labeler in (1, 2)
-    }
-    first = Counter(order[0] for order in shown[1])
-    assert abs(first[1] - 1_000) < 4 * 22.4  # four standard deviations of a fair coin, sqrt(2000)/2 = 22.4
-    same = sum(a == b for a, b in zip(shown[1], shown[2], strict=True))
-    assert abs(same - 1_000) < 4 * 22.4
 
 
 def test_progress_counts_todays_answers_and_open_tasks(project: Project, ada: Access) -> None:

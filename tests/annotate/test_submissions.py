@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from annotate import assignment as assignments
-from annotate import batches, protocols, submissions
+from annotate import batches, leases, protocols, submissions
 from annotate.models import Assignment, Demonstration, Protocol, Ranking, Submission, Task
 from rlhf.access import Access
 from rlhf.models import Evaluation, Judge, Project, Verdict
@@ -70,7 +70,7 @@ def test_a_second_tab_is_refused_with_the_stored_answer(project: Project, ada: A
     rows.task(project=project)
     held = lease(ada)
     submit(ada, held, text="first tab")
-    with pytest.raises(assignments.NotYoursAnyMore) as refused:
+    with pytest.raises(leases.NotYoursAnyMore) as refused:
         submit(ada, held, text="second tab")
     assert refused.value.extra["stored"]["answer"] == {"text": "first tab"}
     assert Submission.objects.count() == 1
@@ -126,8 +126,8 @@ def test_an_answer_to_a_closed_task_is_kept_and_not_counted(project: Project, ad
 def test_a_skipped_task_takes_no_answer(project: Project, ada: Access) -> None:
     rows.task(project=project)
     held = lease(ada)
-    assignments.skip(access=ada, assignment_id=held.pk, reason="unclear")
-    with pytest.raises(assignments.NotYoursAnyMore, match="skipped"):
+    leases.skip(access=ada, assignment_id=held.pk, reason="unclear")
+    with pytest.raises(leases.NotYoursAnyMore, match="skipped"):
         submit(ada, held, text="after all")
 
 
@@ -159,7 +159,7 @@ def test_ties_are_refused_where_the_protocol_allows_none(project: Project, ada: 
 @pytest.mark.parametrize("text", ["  \n", "x" * 100_001, "a\0b"])
 def test_texts_that_cannot_count_are_refused(project: Project, ada: Access, text: str) -> None:
     rows.task(project=project)
-    with pytest.raises((submissions.BadAnswer, assignments.BadDraft), match="expected"):
+    with pytest.raises((submissions.BadAnswer, leases.BadDraft), match="expected"):
         submit(ada, lease(ada), text=text)
 
 

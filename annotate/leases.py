@@ -1,0 +1,141 @@
+"""What a person does with a task that they hold: go on, save a draft, skip. A task that is answered stays as it is."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from annotate import pool, qualifications
+from annotate.models import Assignment, Task
+from annotate.slots import retake
+from rlhf.access import Access
+from rlhf.errors import Refusal
+
+State = Assignment.State
+ANSWERED = (State.SUBMITTED, State.SURPLUS, State.QUARANTINED, State.ADJUDICATED)
+MAX_DRAFT_BYTES = 200_000
+MAX_REASON = 500
+
+
+class NoSuchAssignment(Refusal):
+    status = 404
+
+
+class NotYoursAnyMore(Refusal):
+    """Skipped or submitted already; `extra` carries what is stored."""
+
+    status = 409
+
+
+class BadDraft(Refusal):
+    pass
+
+
+class BadSkip(Refusal):
+    pass
+
+
+def own_assignment(*, access: Access, assignment_id: int) -> Assignment:
+    """The assignment, locked until the transaction ends. Raises NoSuchAssignment, also for somebody else's."""
+    found = (
+        Assignment.objects.select_for_update(of=("self",))
+        .select_related("task__protocol")
+        .filter(pk=assignment_id, labeler=access.user, task__project=access.project)
+        .first()
+    )
+    if found is None:
+        raise NoSuchAssignment(f"no assignment {assignment_id} of yours in {access.project.slug}")
+    return found
+
+
+def refuse_finished(assignment: Assignment) -> None:
+    """Raises NotYoursAnyMore for an assignment that was submitted or skipped."""
+    if assignment.state == State.SKIPPED:
+        raise NotYoursAnyMore("this task was skipped already", stored={"state": assignment.state})
+    if assignment.state in ANSWERED:
+        stored = assignment.submissions.order_by("-revision").first()
+        assert stored is not None, f"assignment {assignment.pk} is {assignment.state} without a submission"
+        raise NotYoursAnyMore(
+            "this task was submitted already; what is stored is in `stored`",
+            stored={"submission_id": str(stored.submission_id), "answer": stored.body, "state": assignment.state},
+        )
+
+
+def expiry(*, minutes: int, now: datetime) -> datetime:
+    return now + timedelta(minutes=minutes)
+
+
+def renew(*, access: Access, assignment_id: int, now: datetime) -> Assignment:
+    """The lease starts again; after a lapse it takes a slot where one is free, and else stays EXPIRED.
+
+    Raises NotYoursAnyMore once it is submitted or skipped.
+    """
+    with transaction.atomic():
+        return _renewed(access, assignment_id, now, {})
+
+
+def save_draft(*, access: Access, assignment_id: int, draft: dict[str, Any], now: datetime) -> Assignment:
+    """Store what the person has so far and renew the lease; after a lapse the draft is kept, with or without a slot.
+
+    Raises NotYoursAnyMore once it is submitted or skipped: a draft that comes after its submit loses.
+    """
+    check_storable(draft)
+    size = len(json.dumps(draft, ensure_ascii=False).encode())
+    if size > MAX_DRAFT_BYTES:
+        raise BadDraft(f"expected a draft of at most {MAX_DRAFT_BYTES:,} bytes, found {size:,}")
+    with transaction.atomic():
+        return _renewed(access, assignment_id, now, {"draft": draft, "draft_saved_at": now})
+
+
+def _renewed(access: Access, assignment_id: int, now: datetime, changes: dict[str, Any]) -> Assignment:
+    assignment = own_assignment(access=access, assignment_id=assignment_id)
+    refuse_finished(assignment)
+    if assignment.state == State.EXPIRED:
+        if qualifications.standing(access=access).paused is None:
+            retake(assignment=assignment, state=State.LEASED)
+    else:
+        assignment.state = State.LEASED  # a prefetched task that is worked on is on the screen
+    assignment.lease_expires_at = expiry(minutes=assignment.task.protocol.lease_minutes, now=now)
+    for name, value in changes.items():
+        setattr(assignment, name, value)
+    assignment.save(update_fields=["state", "lease_expires_at", *changes])
+    return assignment
+
+
+def skip(*, access: Access, assignment_id: int, reason: str, note: str = "") -> None:
+    """Give the task back for good: its slot is free at once and it never returns to this person. Twice is once.
+
+    The reason is the name of one that the protocol offers, or the person's own words.
+    """
+    given = f"{reason.strip()}: {note.strip()}" if note.strip() else reason.strip()
+    if not reason.strip() or len(given) > MAX_REASON:
+        raise BadSkip(f"expected a reason of 1 to {MAX_REASON} characters, found {len(given)}")
+    check_storable(given)
+    with transaction.atomic():
+        assignment = own_assignment(access=access, assignment_id=assignment_id)
+        if assignment.state != State.SKIPPED:
+            refuse_finished(assignment)
+            Assignment.objects.filter(pk=assignment.pk).update(state=State.SKIPPED, slot=None, skip_reason=given)
+            if assignment.task.purpose == Task.Purpose.WORK:
+                pool.queue_again(task_ids=[assignment.task_id])
+
+
+def check_storable(value: Any) -> None:
+    """Refuse text that PostgreSQL can't hold: NUL characters and halves of surrogate pairs. Raises BadDraft."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise BadDraft("expected text, found a NUL character")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise BadDraft("expected Unicode text, found half a surrogate pair") from error
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            check_storable(key)
+            check_storable(item)
+    elif isinstance(value, list):
+        for item in value:
+            check_storable(item)
