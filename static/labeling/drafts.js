@@ -6,7 +6,9 @@
 // has (another browser wrote in between). Whenever a newer text would be overwritten, both are shown and the person says
 // which one stays.
 
-import { answerAsText } from "./notices.js";
+import { answerAsText } from "./wording.js";
+
+export { Shelf } from "./shelf.js";
 
 const SEND_MS = 1000;
 const RETRY_MS = 5000;
@@ -34,7 +36,7 @@ export class Draft {
     const local = this.#kept();
     const { _by: by, ...content } = fromServer ?? {};
     const isOurs = by?.browser === this.shelf.browser;
-    this.#seq = Math.max(local?.seq ?? 0, isOurs ? by.seq : 0);
+    this.#seq = Math.max(local?.seq ?? 0, isOurs ? by.seq : 0); // one that was put there by hand has no number
     const aside = this.shelf.get("aside", this.assignment);
     if (aside) this.#offer(aside.content);
     const isNewer = !local || local.synced || (isOurs && by.seq > local.seq);
@@ -76,6 +78,7 @@ export class Draft {
     this.#stopTimer();
     this.#listening?.abort();
     this.#listening = null;
+    this.notices.clear();
     await this.#sending;
   }
 

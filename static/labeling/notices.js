@@ -17,7 +17,7 @@ export class Notices {
     this.announcer.textContent = text;
   }
 
-  // takesFocus: not where it comes while a person types, whose next key would press a button.
+  // takesFocus is false where the person may be writing something else meanwhile.
   show({ title, text, quotes = [], actions = [], takesFocus = true }) {
     const notice = element("section", "notice notice-warm");
     notice.setAttribute("role", "alert");
@@ -35,8 +35,7 @@ export class Notices {
 
 function quoted(text) {
   const quote = element("pre", "", text);
-  quote.dir = "auto";
-  quote.tabIndex = 0; // a long one scrolls
+  Object.assign(quote, { dir: "auto", tabIndex: 0 }); // a long one scrolls
   return quote;
 }
 
@@ -46,24 +45,4 @@ function button({ label, act, href, primary }) {
   else made.type = "button";
   if (act) made.addEventListener("click", act);
   return made;
-}
-
-// An answer, or the draft of one, in words: what was written comes first.
-export function answerAsText(answer) {
-  const { text, edited, reason, ranks, ...rest } = answer ?? {};
-  const lines = [text, edited?.text, reason].filter(Boolean);
-  for (const [key, rank] of Object.entries(ranks ?? {})) lines.push(interpolate(gettext("%s: rank %s"), [key.toUpperCase(), rank]));
-  for (const [name, value] of Object.entries(rest)) if (isSaid(value)) lines.push(`${name}: ${inWords(value)}`);
-  return lines.join("\n");
-}
-
-function isSaid(value) {
-  if (value === null || value === undefined || value === "" || value === false) return false;
-  return typeof value !== "object" || Object.values(value).some(isSaid);
-}
-
-function inWords(value) {
-  if (typeof value !== "object") return String(value);
-  if (Array.isArray(value)) return value.map(inWords).join(", ");
-  return Object.entries(value).filter(([, inner]) => isSaid(inner)).map(([key, inner]) => `${key} ${inWords(inner)}`).join("; ");
 }
