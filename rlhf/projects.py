@@ -21,7 +21,7 @@ from rlhf.models import Membership, Project, Role
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 ENGINE_GPU = {"device": "auto", "precision": "bfloat16"}
-# What a stage is told besides the defaults of rlhf/learning/configs.py, for the two sizes that the wizard offers.
+# What a stage is told besides the defaults of rlhf/learning/configs, for the two sizes that the wizard offers.
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {
         "num_demonstrations": 20,

@@ -1,6 +1,6 @@
 """How the demo's model learns: sizes and configurations of every stage.
 
-Dicts in the shape of rlhf/learning/configs.py without paths to models, which are known only when a run starts.
+Dicts in the shape of rlhf/learning/configs without paths to models, which are known only when a run starts.
 """
 
 from __future__ import annotations

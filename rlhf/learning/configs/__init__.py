@@ -1,0 +1,35 @@
+"""What a run is asked to do: frozen, validated dataclasses, read from and written to `config.json`.
+
+Torch-free, so that the web process can validate a configuration before it queues a run.
+A configuration is unpacked before the maths: losses take numbers, never a config.
+"""
+
+from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, SamplingConfig, TextConfig
+from rlhf.learning.configs.errors import ConfigError, InputError
+from rlhf.learning.configs.judging import EstimateConfig, JudgeConfig
+from rlhf.learning.configs.ppo import PPOConfig
+from rlhf.learning.configs.reading import CONFIGS, Config, from_dict, read, to_dict
+from rlhf.learning.configs.reward import RewardConfig
+from rlhf.learning.configs.sampling import BestOfNConfig, SampleConfig
+from rlhf.learning.configs.sft import SFTConfig
+
+__all__ = [
+    "CONFIGS",
+    "BestOfNConfig",
+    "Config",
+    "ConfigError",
+    "EngineConfig",
+    "EstimateConfig",
+    "InputError",
+    "JudgeConfig",
+    "OptimizerConfig",
+    "PPOConfig",
+    "RewardConfig",
+    "SFTConfig",
+    "SampleConfig",
+    "SamplingConfig",
+    "TextConfig",
+    "from_dict",
+    "read",
+    "to_dict",
+]

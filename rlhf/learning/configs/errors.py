@@ -1,0 +1,26 @@
+"""What goes wrong with what a run was given, and how a configuration says so."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """What a run was given can't be used: one sentence on standard error, exit code 2."""
+
+
+class ConfigError(InputError):
+    """A configuration that can't be run; the message names the field, what was found and what was expected."""
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+def check_batches(model: str, num_epochs: int, batch_size: int, micro_batch_size: int) -> None:
+    require(bool(model), "model: expected a name or a path, found nothing")
+    require(num_epochs >= 1, f"num_epochs: expected at least 1, found {num_epochs}")
+    require(batch_size >= 1, f"batch size: expected at least 1, found {batch_size}")
+    require(
+        micro_batch_size >= 1 and (micro_batch_size >= batch_size or batch_size % micro_batch_size == 0),
+        f"micro_batch_size: expected a divisor of {batch_size}, found {micro_batch_size}",
+    )

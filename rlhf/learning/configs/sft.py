@@ -1,0 +1,26 @@
+"""Supervised fine-tuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
+from rlhf.learning.configs.errors import check_batches
+
+
+@dataclass(frozen=True)
+class SFTConfig:
+    """Supervised fine-tuning. In: data/demonstrations.parquet. Out: model/."""
+
+    model: str  # name or path, as `AutoModelForCausalLM.from_pretrained` takes it
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(learning_rate=2e-5))
+    num_epochs: int = 2
+    batch_size: int = 64  # demonstrations per optimiser step
+    micro_batch_size: int = 64  # demonstrations per forward
+    loss_on: Literal["completion", "all"] = "completion"  # all: pre-training on a mixed corpus
+
+    def __post_init__(self) -> None:
+        check_batches(self.model, self.num_epochs, self.batch_size, self.micro_batch_size)
