@@ -7,18 +7,21 @@ before any training step.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedTokenizerBase
 
 from rlhf.learning import records, tables
 from rlhf.learning.configs import InputError, TextConfig
 from rlhf.learning.records import Comparisons, comparisons
+from rlhf.learning.report import ScoredRanking, accuracy
+from rlhf.learning.rollouts import take
 from rlhf.learning.text import Batch, Encoded, encode, right_pad
 
 
@@ -186,3 +189,63 @@ def collate(
 def parts(rankings: Sequence[EncodedRanking], size: int) -> Iterator[Sequence[EncodedRanking]]:
     """Whole rankings, `size` at a time."""
     return (rankings[start : start + size] for start in range(0, len(rankings), size))
+
+
+def in_chunks(forward: Callable[[Batch], Tensor], batch: Batch, chunk: int | None) -> Tensor:
+    """`forward(batch)`, a row of numbers or one number per completion, `chunk` completions at a time.
+
+    In chunks the numbers are made without graph, and a chunk is forwarded again when the gradients of its numbers are
+    known: the same gradients, with the activations of one chunk in memory. None: all completions at once.
+    """
+    count = len(batch.row_ids)
+    if chunk is None or count <= chunk:
+        return forward(batch)
+    chunks = [take(batch, range(start, min(start + chunk, count))) for start in range(0, count, chunk)]
+    return torch.cat([checkpoint(forward, part, use_reentrant=False) for part in chunks])
+
+
+def scored_rows(rankings: Sequence[EncodedRanking], scores: Tensor) -> list[dict[str, Any]]:
+    """Rows of tables.REWARD_ROWS. scores: (N, H), of each completion by each head."""
+    means = scores.mean(1, keepdim=True)
+    spread = (scores - means).square().mean(1).sqrt()  # over heads, biased
+    score_of, spread_of = iter(means[:, 0].tolist()), iter(spread.tolist())
+    return [
+        {
+            "ranking_id": ranking.row["ranking_id"],
+            "prompt_id": ranking.row["prompt_id"],
+            "labeler": ranking.row["labeler"],
+            "iteration": ranking.row["iteration"],
+            "completion_id": completion_id,
+            "rank": rank,
+            "score": next(score_of),
+            "disagreement": next(spread_of),
+        }
+        for ranking in rankings
+        for completion_id, rank in zip(ranking.row["completion_ids"], ranking.row["ranks"], strict=True)
+    ]
+
+
+def counts(rankings: Sequence[EncodedRanking], training: Sequence[EncodedRanking]) -> dict[str, int]:
+    """What was trained on and what was left out: nothing is skipped in silence."""
+    of_train = [ranking for ranking in rankings if ranking.row["split"] == "train"]
+    return {
+        "num_train": len(training),
+        "num_train_left_out": len(of_train) - len(training),  # of weight 0, or of ties alone where those are dropped
+        "num_tied_pairs": sum(ranking.comparisons.num_ties for ranking in of_train),
+    }
+
+
+def held_out_accuracy(rankings: Sequence[EncodedRanking], scores: Sequence[float]) -> dict[str, Any]:
+    """Accuracy with its interval, clustered by prompt; None where nothing is held out. scores: (N,)."""
+    score_of = iter(scores)
+    scored = [
+        ScoredRanking(r.row["prompt_id"], r.row["ranks"], [next(score_of) for _ in r.sequences]) for r in rankings
+    ]
+    found = accuracy(scored)
+    return {
+        "accuracy": found.mean if found else None,
+        "accuracy_low": found.low if found else None,
+        "accuracy_high": found.high if found else None,
+        "num_pairs": found.num_rows if found else 0,
+        "num_rankings": sum(bool(ranking.comparisons.winners) for ranking in rankings),
+    }

@@ -12,25 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from rlhf.learning import loop, rankings, reward_model, tables
 from rlhf.learning.configs import RewardConfig
 from rlhf.learning.policy import load_policy, require_room
 from rlhf.learning.preference_losses import davidson_loss, pairwise_loss, rao_kupper_loss, tie_threshold
-from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate
-from rlhf.learning.report import ScoredRanking, accuracy
+from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
 from rlhf.learning.reward_model import RewardModel
-from rlhf.learning.rollouts import take
 from rlhf.learning.sampling import Prompt, sample
 from rlhf.learning.sft import epoch_batches, num_steps
-from rlhf.learning.text import Batch, Encoded, encode
+from rlhf.learning.text import Encoded, encode
 from rlhf.learning.vocabulary import require_same_tokens
 
 
@@ -64,10 +61,10 @@ def run(folder: Path, config: RewardConfig) -> None:
         model, _score(model, samples, config).mean(1).tolist(), _score(model, demonstrations, config).mean(1).tolist()
     )
     scores = _score(model, _sequences(held_out), config) * model.gain + model.bias  # (N, H)
-    tables.write_table(folder / "rows.parquet", tables.REWARD_ROWS, _rows(held_out, scores))
+    tables.write_table(folder / "rows.parquet", tables.REWARD_ROWS, rankings.scored_rows(held_out, scores))
     reward_model.save(model, folder / "model")
-    report = _report(held_out, scores.mean(1).tolist()) | _counts(encoded, training, config)
-    work.finish(report, ["model", "rows.parquet"])
+    counts = rankings.counts(encoded, training) | {"tie_threshold": config.tie_threshold}
+    work.finish(rankings.held_out_accuracy(held_out, scores.mean(1).tolist()) | counts, ["model", "rows.parquet"])
 
 
 def _threshold(training: Sequence[EncodedRanking], ties: str) -> float | None:
@@ -88,7 +85,7 @@ def _train_step(
     def loss_sum(part: RankingBatch) -> Tensor:
         nonlocal right, num_pairs
         with loop.autocast(config.engine, device):
-            scores = scores_with_graph(model, part.batch, config.completions_per_forward)  # (N, H)
+            scores = in_chunks(partial(reward_model.head_scores, model), part.batch, config.completions_per_forward)
         better = scores.detach().mean(1)
         right += int((better[part.winners] > better[part.losers])[~part.tied].sum())
         num_pairs += int((~part.tied).sum())
@@ -106,17 +103,6 @@ def _train_step(
         "learning_rate": learning_rate,
         "gradient_norm": gradient_norm,
     }
-
-
-def scores_with_graph(model: RewardModel, batch: Batch, chunk: int | None) -> Tensor:
-    """Raw scores (N, H). In chunks they are made without graph, and a chunk is forwarded again when the gradients of
-    its scores are known: the same gradients, with the activations of one chunk in memory."""
-    count = len(batch.row_ids)
-    if chunk is None or count <= chunk:
-        return reward_model.head_scores(model, batch)
-    chunks = [take(batch, range(start, min(start + chunk, count))) for start in range(0, count, chunk)]
-    scores = [checkpoint(reward_model.head_scores, model, part, use_reentrant=False) for part in chunks]
-    return torch.cat(scores)
 
 
 def loss_of_heads(scores: Tensor, batch: RankingBatch, config: RewardConfig) -> Tensor:
@@ -189,51 +175,3 @@ def _sequences(chosen: Sequence[EncodedRanking]) -> list[Encoded]:
 
 def _score(model: RewardModel, sequences: Sequence[Encoded], config: RewardConfig) -> Tensor:
     return reward_model.score_heads(model, sequences, config.completions_per_forward or 4 * config.micro_batch_size)
-
-
-def _rows(held_out: Sequence[EncodedRanking], scores: Tensor) -> list[dict[str, Any]]:
-    means = scores.mean(1, keepdim=True)
-    spread = (scores - means).square().mean(1).sqrt()  # over heads, biased
-    score_of, spread_of = iter(means[:, 0].tolist()), iter(spread.tolist())
-    return [
-        {
-            "ranking_id": ranking.row["ranking_id"],
-            "prompt_id": ranking.row["prompt_id"],
-            "labeler": ranking.row["labeler"],
-            "iteration": ranking.row["iteration"],
-            "completion_id": completion_id,
-            "rank": rank,
-            "score": next(score_of),
-            "disagreement": next(spread_of),
-        }
-        for ranking in held_out
-        for completion_id, rank in zip(ranking.row["completion_ids"], ranking.row["ranks"], strict=True)
-    ]
-
-
-def _counts(
-    encoded: Sequence[EncodedRanking], training: Sequence[EncodedRanking], config: RewardConfig
-) -> dict[str, float | int | None]:
-    """What was trained on and what was left out: nothing is skipped in silence."""
-    of_train = [ranking for ranking in encoded if ranking.row["split"] == "train"]
-    return {
-        "num_train": len(training),
-        "num_train_left_out": len(of_train) - len(training),  # of weight 0, or of ties alone where those are dropped
-        "num_tied_pairs": sum(ranking.comparisons.num_ties for ranking in of_train),
-        "tie_threshold": config.tie_threshold,
-    }
-
-
-def _report(held_out: Sequence[EncodedRanking], scores: Sequence[float]) -> dict[str, float | int | None]:
-    score_of = iter(scores)
-    scored = [
-        ScoredRanking(r.row["prompt_id"], r.row["ranks"], [next(score_of) for _ in r.sequences]) for r in held_out
-    ]
-    found = accuracy(scored)
-    return {
-        "accuracy": found.mean if found else None,
-        "accuracy_low": found.low if found else None,
-        "accuracy_high": found.high if found else None,
-        "num_pairs": found.num_rows if found else 0,
-        "num_rankings": sum(bool(ranking.comparisons.winners) for ranking in held_out),
-    }

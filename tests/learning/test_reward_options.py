@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from rlhf.learning import rankings, reward, reward_model
 from rlhf.learning.configs import ConfigError, RewardConfig, from_dict
 from rlhf.learning.policy import ModelError
-from rlhf.learning.rankings import EncodedRanking, collate, encode_rankings
+from rlhf.learning.rankings import EncodedRanking, collate, encode_rankings, in_chunks
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.tables import DEMONSTRATIONS, RANKINGS, REWARD_ROWS, TableError, read_table, write_table
 from rlhf.learning.text import encode, right_pad
@@ -168,7 +169,7 @@ def _gradient(model: RewardModel, encoded: list[EncodedRanking], config: RewardC
     model.network.double().zero_grad()
     batch = collate(encoded, model.pad_id)
     reward.loss_of_heads(
-        reward.scores_with_graph(model, batch.batch, config.completions_per_forward), batch, config
+        in_chunks(partial(reward_model.head_scores, model), batch.batch, config.completions_per_forward), batch, config
     ).backward()
     return torch.cat([p.grad.flatten() for p in model.network.parameters() if p.grad is not None])
 
@@ -194,7 +195,7 @@ def test_chunks_hold_less_at_once(llama_path: Path) -> None:
     for chunk in (None, 4):
         sizes: list[int] = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t, s=sizes: (s.append(t.numel()), t)[1], lambda t: t):
-            reward.scores_with_graph(model, batch, chunk)
+            in_chunks(partial(reward_model.head_scores, model), batch, chunk)
         kept.append(sum(sizes))
     assert kept[1] < kept[0] / 20
 

@@ -9,6 +9,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
+from rlhf.learning.configs.direct import DPOConfig
 from rlhf.learning.configs.errors import ConfigError, require
 from rlhf.learning.configs.judging import EstimateConfig, JudgeConfig
 from rlhf.learning.configs.ppo import PPOConfig
@@ -16,7 +17,7 @@ from rlhf.learning.configs.reward import RewardConfig
 from rlhf.learning.configs.sampling import BestOfNConfig, SampleConfig
 from rlhf.learning.configs.sft import SFTConfig
 
-Config = SFTConfig | RewardConfig | SampleConfig | BestOfNConfig | PPOConfig | JudgeConfig | EstimateConfig
+Config = SFTConfig | RewardConfig | SampleConfig | BestOfNConfig | PPOConfig | DPOConfig | JudgeConfig | EstimateConfig
 
 CONFIGS: dict[str, type[Config]] = {
     "sft": SFTConfig,
@@ -24,6 +25,7 @@ CONFIGS: dict[str, type[Config]] = {
     "sample": SampleConfig,
     "best_of_n": BestOfNConfig,
     "ppo": PPOConfig,
+    "dpo": DPOConfig,
     "judge": JudgeConfig,
     "estimate": EstimateConfig,
 }
