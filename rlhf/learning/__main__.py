@@ -23,6 +23,7 @@ STAGES = {
     "sample": "rlhf.learning.sampling",
     "best_of_n": "rlhf.learning.best_of_n",
     "ppo": "rlhf.learning.ppo",
+    "dpo": "rlhf.learning.dpo",
     "judge": "rlhf.learning.judge",
     "estimate": "rlhf.learning.estimate",
 }

@@ -1,6 +1,6 @@
-"""The losses of the reward model and of PPO: pure functions of tensors and numbers.
+"""The losses of PPO: pure functions of tensors and numbers.
 
-Every mean is taken over what the caller counts (rankings or completion tokens of the whole optimiser step), so that
+Every mean is taken over what the caller counts (completion tokens of the whole optimiser step), so that
 splitting a batch into micro-batches changes no number: losses of the parts sum to the loss of the whole.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -29,20 +28,6 @@ class ValueLoss:
 
     loss: Tensor
     clip_fraction: Tensor  # share of tokens where the clipped prediction has the larger error
-
-
-def pairwise_loss(scores: Tensor, winners: Tensor, losers: Tensor, pair_weights: Tensor) -> Tensor:
-    """Bradley-Terry loss of rankings: the weighted sum of -log sigma(r_chosen - r_rejected) over their comparisons.
-
-    With pair weights w / (C(K, 2) sum w) it is InstructGPT's equation 1, averaged by weight over rankings (ties are
-    dropped, so C(K, 2) becomes the number of strict comparisons). All comparisons of a ranking belong into one call:
-    K completions then cost K forwards, and no completion is seen twice in an epoch.
-
-    scores: (N,), one per completion. winners, losers: (P,), indices into scores. pair_weights: (P,), summing to 1
-    over the whole optimiser step. Returns a scalar, in nats.
-    """
-    assert scores.dim() == 1 and winners.shape == losers.shape == pair_weights.shape, (scores.shape, winners.shape)
-    return -(pair_weights * F.logsigmoid(scores[winners] - scores[losers])).sum()
 
 
 def policy_loss(

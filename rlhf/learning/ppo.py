@@ -41,14 +41,11 @@ from rlhf.learning.rollouts import (
 )
 from rlhf.learning.sampling import Prompt
 from rlhf.learning.text import encode_prompt
+from rlhf.learning.vocabulary import require_same_tokens
 
 
 class NoPrompts(InputError):
     """A prompts file without a training prompt."""
-
-
-class OtherTokens(InputError):
-    """Two models of one run that don't mean the same by a token id."""
 
 
 @dataclass(frozen=True)
@@ -110,26 +107,12 @@ def _load(config: PPOConfig, device: torch.device) -> Networks:
     sft = start if config.sft_model == config.model else load_policy(config.sft_model, device)
     reward = reward_model.load_trained(config.reward_model, device)
     value = reward_model.load_trained(config.reward_model, device)
-    _require_same_tokens(config.model, policy.tokenizer, config.sft_model, sft.tokenizer)
-    _require_same_tokens(config.model, policy.tokenizer, config.reward_model, reward.tokenizer)
+    require_same_tokens(config.model, policy.tokenizer, config.sft_model, sft.tokenizer)
+    require_same_tokens(config.model, policy.tokenizer, config.reward_model, reward.tokenizer)
     for frozen in (start.model, sft.model, reward.network):
         frozen.requires_grad_(False)
     reference = start if config.kl_reference == "start" else sft
     return Networks(policy, reference.model, sft.model, reward, value)
-
-
-def _require_same_tokens(
-    name: str, tokenizer: PreTrainedTokenizerBase, other_name: str, other: PreTrainedTokenizerBase
-) -> None:
-    """Raise OtherTokens unless both give every text token the same id; the pad token may differ."""
-    pads = {tokenizer.pad_token, other.pad_token}
-    one, two = (
-        {token: index for token, index in t.get_vocab().items() if token not in pads} for t in (tokenizer, other)
-    )
-    if one != two or tokenizer.eos_token_id != other.eos_token_id:
-        raise OtherTokens(
-            f"{other_name}: found another tokenizer than that of {name}, expected the same in one PPO run"
-        )
 
 
 def read_training_prompts(folder: Path, tokenizer: PreTrainedTokenizerBase, config: PPOConfig) -> list[Prompt]:

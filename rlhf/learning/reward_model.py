@@ -1,8 +1,9 @@
 """The reward model: a decoder with one number per position, read at a completion's last real token.
 
 It is a plain `AutoModelForSequenceClassification` with one label, so its folder loads anywhere and then gives the
-raw score. Gain and bias that normalise the score stand in config.json as `hone_reward_gain` and `hone_reward_bias`.
-The value model of PPO has the same shape and is read at every position. Dropout is off everywhere.
+raw score; an ensemble has a label per head, its score is their mean and their spread its doubt. Gain and bias that
+normalise the score stand in config.json as `hone_reward_gain` and `hone_reward_bias`. The value model of PPO has the
+same shape and is read at every position. Dropout is off everywhere.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.learning.policy import ModelError, attention_for, load_tokenizer, model_error, save_model
 from rlhf.learning.text import Batch, Encoded, ensure_pad_token, right_pad
@@ -36,37 +37,44 @@ class RewardModel:
     def normalised(self, raw_scores: Tensor) -> Tensor:
         return self.gain * raw_scores + self.bias
 
+    @property
+    def num_heads(self) -> int:
+        return int(getattr(self.network, HEAD).out_features)
 
-def load(name_or_path: str, device: torch.device, seed: int = 0) -> RewardModel:
-    """Load an earlier reward model as it is (head, gain and bias), or put a new head on a policy.
+
+def load(name_or_path: str, device: torch.device, seed: int = 0, num_heads: int = 1) -> RewardModel:
+    """Load an earlier reward model as it is (heads, gain and bias), or put new heads on a policy.
 
     A new head is drawn from N(0, 1 / sqrt(d + 1)) (Stiennon et al. 2020 as corrected by 2403.17031), d the width.
     Weights are float32 whatever the checkpoint's type.
 
     Raises:
-        ModelError: no such model, or not a decoder with a sequence-classification class.
+        ModelError: no such model, not a decoder with a sequence-classification class, or an earlier reward model with
+            another number of heads.
     """
-    model, has_head = _load(name_or_path, device)
+    model, has_head = _load(name_or_path, device, num_heads)
     if not has_head:
         _draw_head(model.network, seed)
+    elif model.num_heads != num_heads:
+        raise ModelError(f"num_heads: expected {model.num_heads} as the model {name_or_path} has, found {num_heads}")
     return model
 
 
 def load_trained(name_or_path: str, device: torch.device) -> RewardModel:
     """Load a reward model to score with. Raises ModelError as `load` does, and for a policy: a new head is noise."""
-    model, has_head = _load(name_or_path, device)
+    model, has_head = _load(name_or_path, device, 1)
     if not has_head:
         raise ModelError(f"{name_or_path}: expected a reward model, found a model without weights for its head {HEAD}")
     return model
 
 
-def _load(name_or_path: str, device: torch.device) -> tuple[RewardModel, bool]:
-    """The model, and whether its head came from the checkpoint."""
+def _load(name_or_path: str, device: torch.device, new_heads: int) -> tuple[RewardModel, bool]:
+    """The model, and whether its heads came from the checkpoint; a policy gets `new_heads`, still without numbers."""
     tokenizer = load_tokenizer(name_or_path)
     try:
         network, loading = AutoModelForSequenceClassification.from_pretrained(
             name_or_path,
-            num_labels=1,
+            num_labels=_num_heads(name_or_path, new_heads),
             dtype=torch.float32,
             attn_implementation=attention_for(name_or_path, device),
             output_loading_info=True,
@@ -86,6 +94,15 @@ def _load(name_or_path: str, device: torch.device) -> tuple[RewardModel, bool]:
     return model, not loading["missing_keys"]
 
 
+def _num_heads(name_or_path: str, new_heads: int) -> int:
+    """The heads that a checkpoint has, as far as it says so itself: a policy says 2 labels without having any."""
+    config = AutoConfig.from_pretrained(name_or_path)
+    if hasattr(config, "hone_reward_gain"):
+        return int(config.num_labels)
+    is_classifier = any("SequenceClassification" in name for name in config.architectures or ())
+    return 1 if is_classifier else new_heads
+
+
 def save(reward_model: RewardModel, folder: Path) -> None:
     """Write weights, tokenizer, gain and bias."""
     reward_model.network.config.hone_reward_gain = reward_model.gain
@@ -93,11 +110,17 @@ def save(reward_model: RewardModel, folder: Path) -> None:
     save_model(reward_model.network, reward_model.tokenizer, folder)
 
 
-def last_token_scores(reward_model: RewardModel, batch: Batch) -> Tensor:
-    """Raw scores (B,) at the last real token, found by length and never by comparing ids with the pad id."""
+def head_scores(reward_model: RewardModel, batch: Batch) -> Tensor:
+    """Raw scores (B, H) of each head at the last real token, found by length and never by comparing ids with the pad
+    id."""
     hidden = _hidden_states(reward_model, batch)  # (B, T, d)
     rows = torch.arange(len(hidden), device=hidden.device)
-    return _head(reward_model, hidden[rows, batch.lengths - 1])
+    return _heads(reward_model, hidden[rows, batch.lengths - 1])
+
+
+def last_token_scores(reward_model: RewardModel, batch: Batch) -> Tensor:
+    """Raw scores (B,): the mean of `head_scores` over heads."""
+    return head_scores(reward_model, batch).mean(1)
 
 
 def completion_values(reward_model: RewardModel, batch: Batch) -> Tensor:
@@ -107,7 +130,7 @@ def completion_values(reward_model: RewardModel, batch: Batch) -> Tensor:
     padding.
     """
     hidden = _hidden_states(reward_model, batch)  # (B, T, d)
-    return batch.to_completions(reward_model.normalised(_head(reward_model, hidden[batch.predicts])))
+    return batch.to_completions(reward_model.normalised(_heads(reward_model, hidden[batch.predicts]).mean(1)))
 
 
 def score(
@@ -116,19 +139,29 @@ def score(
     batch_size: int,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> list[float]:
-    """Raw scores of sequences in their order; they are batched by length, so that little is spent on padding.
+    """Raw scores of sequences in their order; as `score_heads`."""
+    found: list[float] = score_heads(reward_model, sequences, batch_size, on_batch).mean(1).tolist()
+    return found
+
+
+def score_heads(
+    reward_model: RewardModel,
+    sequences: Sequence[Encoded],
+    batch_size: int,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Raw scores (N, H) of sequences in their order, in float64 on the CPU; batched by length, so that little is spent
+    on padding.
 
     on_batch is called after each batch with (sequences done, sequences in all).
     """
     device = next(reward_model.network.parameters()).device
-    scores = [0.0] * len(sequences)
+    scores = torch.zeros(len(sequences), reward_model.num_heads, dtype=torch.float64)
     done = 0
     for rows in groups_by_length([sequence.length for sequence in sequences], batch_size):
         batch = right_pad([sequences[row] for row in rows], reward_model.pad_id, device)
         with torch.inference_mode():
-            found = last_token_scores(reward_model, batch).tolist()
-        for row, value in zip(rows, found, strict=True):
-            scores[row] = value
+            scores[rows] = head_scores(reward_model, batch).double().cpu()
         done += len(rows)
         if on_batch is not None:
             on_batch(done, len(sequences))
@@ -141,16 +174,22 @@ def groups_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def normalise(reward_model: RewardModel, raw_scores: Sequence[float]) -> RewardModel:
-    """The same weights with gain and bias that give these raw scores mean 0 and (biased) standard deviation 1.
+def normalise(
+    reward_model: RewardModel, raw_scores: Sequence[float], demonstrations: Sequence[float] = ()
+) -> RewardModel:
+    """The same weights with a gain that gives these raw scores (biased) standard deviation 1, and a bias that gives
+    demonstrations mean 0.
 
-    Source: Ziegler et al. 2019, section 2.1. Scores without spread, up to the rounding of float32, get gain 1: its
-    inverse would blow rounding up to scores.
+    Sources: Ziegler et al. 2019, section 2.1 (the gain, on samples of the policy that training starts from);
+    InstructGPT, section 3.5, and Stiennon et al. 2020 (the bias). Without demonstrations the raw scores themselves get
+    mean 0. Scores without spread, up to the rounding of float32, get gain 1: its inverse would blow rounding up to
+    scores.
     """
     scores = torch.tensor(raw_scores, dtype=torch.float64)
+    zero = torch.tensor(demonstrations, dtype=torch.float64).mean() if len(demonstrations) else scores.mean()
     deviation = float(scores.std(correction=0))
     gain = 1 / deviation if deviation > _ROUNDING * float(scores.abs().max()) else 1.0
-    return replace(reward_model, gain=gain, bias=-float(scores.mean()) * gain)
+    return replace(reward_model, gain=gain, bias=-float(zero) * gain)
 
 
 def _hidden_states(reward_model: RewardModel, batch: Batch) -> Tensor:
@@ -160,9 +199,9 @@ def _hidden_states(reward_model: RewardModel, batch: Batch) -> Tensor:
     return hidden
 
 
-def _head(reward_model: RewardModel, hidden: Tensor) -> Tensor:
-    scores: Tensor = getattr(reward_model.network, HEAD)(hidden)[:, 0]
-    return scores.float()
+def _heads(reward_model: RewardModel, hidden: Tensor) -> Tensor:
+    scores: Tensor = getattr(reward_model.network, HEAD)(hidden)
+    return scores.float()  # (N, H)
 
 
 def _draw_head(network: PreTrainedModel, seed: int) -> None:

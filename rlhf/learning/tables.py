@@ -93,6 +93,7 @@ REWARD_ROWS = pa.schema(
         ("completion_id", INT),
         ("rank", INT),
         ("score", FLOAT),
+        ("disagreement", FLOAT),
     ]
 )
 JUDGE_ROWS = pa.schema(

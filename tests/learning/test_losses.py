@@ -1,73 +1,11 @@
-"""The losses: hand-worked numbers, and what padding, ties and splitting must not change."""
+"""The losses of PPO: hand-worked numbers, and what padding and splitting must not change."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from rlhf.learning.losses import pairwise_loss, policy_loss, value_loss
-from rlhf.learning.records import comparisons
-from rlhf.learning.reward import EncodedRanking, collate
-from rlhf.learning.text import Encoded
-
-rankings = st.lists(st.lists(st.integers(1, 4), min_size=2, max_size=6), min_size=1, max_size=5)
-
-
-def _encoded(rows: list[list[int]]) -> list[EncodedRanking]:
-    """Rankings of these ranks with weights 0.5, 1.5, ...; rankings of ties alone are left out, as in a run."""
-    found = [
-        EncodedRanking({"ranking_id": i}, [Encoded(i, [1], [2])] * len(ranks), comparisons(ranks), 0.5 + i)
-        for i, ranks in enumerate(rows)
-    ]
-    return [ranking for ranking in found if ranking.comparisons.winners]
-
-
-def _loss(scores: torch.Tensor, encoded: list[EncodedRanking]) -> torch.Tensor:
-    batch = collate(encoded, 0)
-    total = sum(ranking.weight for ranking in encoded)
-    return pairwise_loss(scores, batch.winners, batch.losers, batch.pair_weights) / total
-
-
-def _scores(count: int) -> torch.Tensor:
-    return torch.randn(count, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-
-
-@given(rankings)
-def test_all_pairs_of_a_ranking_at_once_equal_the_loop_over_pairs(rows: list[list[int]]) -> None:
-    rows = [row for row in rows if len(set(row)) > 1] or [[1, 2]]
-    scores = _scores(sum(map(len, rows)))
-    total = total_weight = first = 0.0
-    for number, ranks in enumerate(rows):
-        mine = scores[int(first) : int(first) + len(ranks)].tolist()
-        losses = [
-            math.log1p(math.exp(mine[j] - mine[i])) for i, a in enumerate(ranks) for j, b in enumerate(ranks) if a < b
-        ]
-        total += (0.5 + number) * sum(losses) / len(losses)
-        total_weight += 0.5 + number
-        first += len(ranks)
-    assert _loss(scores, _encoded(rows)).item() == pytest.approx(total / total_weight, rel=1e-6)
-
-
-def test_equal_scores_cost_ln_two() -> None:
-    assert _loss(torch.zeros(4), _encoded([[1, 2, 3, 4]])).item() == pytest.approx(math.log(2))
-
-
-def test_a_constant_added_to_every_score_changes_nothing() -> None:
-    encoded, scores = _encoded([[1, 2, 2, 3], [2, 1]]), _scores(6)
-    assert _loss(scores + 5, encoded).item() == pytest.approx(_loss(scores, encoded).item(), rel=1e-12)
-
-
-def test_four_completions_have_six_comparisons_and_a_tie_takes_one_away() -> None:
-    assert [len(r.comparisons.winners) for r in _encoded([[1, 2, 3, 4], [1, 2, 2, 3], [1, 1, 1, 1]])] == [6, 5]
-
-
-def test_a_ranking_counts_by_its_weight_and_not_by_its_number_of_comparisons() -> None:
-    encoded = [replace(ranking, weight=1.0) for ranking in _encoded([[1, 2, 3, 4], [1, 2]])]
-    scores = torch.tensor([0.0, 0.0, 0.0, 0.0, 9.0, -9.0])
-    assert _loss(scores, encoded).item() == pytest.approx(math.log(2) / 2, abs=1e-6)
+from rlhf.learning.losses import policy_loss, value_loss
 
 
 def _tokens(padding: int = 0) -> dict[str, torch.Tensor]:

@@ -20,6 +20,7 @@ from rlhf.learning.rollouts import Rollouts, measure, micro_batches, minibatches
 from rlhf.learning.sampling import Prompt
 from rlhf.learning.tables import PROMPTS, write_table
 from rlhf.learning.text import Encoded, encode_prompt, right_pad
+from rlhf.learning.vocabulary import OtherTokens
 from tests.learning.conftest import question
 from tests.learning.rankings import (
     CPU,
@@ -200,7 +201,7 @@ def test_with_the_sft_policy_as_reference_the_penalty_is_the_kl_to_it(
     line = metric_lines(folder)[0]
     assert line["kl"] == line["kl_sft"] != 0.0
     assert line["reward"] == pytest.approx(line["score"] - 0.1 * line["kl"], abs=1e-5)
-    with pytest.raises(ppo.OtherTokens, match="another tokenizer"):
+    with pytest.raises(OtherTokens, match="another tokenizer"):
         ppo.run(prompts_folder(tmp_path / "third"), ppo_config(gpt2_path, reward_path, "plain"))
 
 

@@ -13,6 +13,7 @@ import torch
 
 from rlhf.learning import reward, reward_model
 from rlhf.learning.configs import EngineConfig
+from rlhf.learning.rankings import NoComparisons
 from rlhf.learning.tables import RANKINGS, REWARD_ROWS, TableError, read_table, write_table
 from rlhf.learning.text import encode
 from tests.learning.rankings import (
@@ -96,14 +97,16 @@ def test_a_ranking_with_a_completion_too_few_is_named(column: str, llama_path: P
     rows = ranking_rows(4)
     rows[2][column] = rows[2][column][:-1]
     write_table(tmp_path / "data/rankings.parquet", RANKINGS, rows)
-    with pytest.raises(TableError, match=f"ranking {rows[2]['ranking_id']}: found .* expected as many of each"):
+    with pytest.raises(
+        TableError, match=f"ranking {rows[2]['ranking_id']}, field .*: found .* expected as many of each"
+    ):
         reward.run(tmp_path, reward_config(llama_path, "chat"))
 
 
 def test_rankings_of_ties_alone_are_refused_in_one_sentence(llama_path: Path, tmp_path: Path) -> None:
     rows = [row | {"ranks": [1, 1, 1, 1]} for row in ranking_rows(4)]
     write_table(tmp_path / "data/rankings.parquet", RANKINGS, rows)
-    with pytest.raises(reward.NoComparisons, match="found no training ranking with a preference"):
+    with pytest.raises(NoComparisons, match="found no training ranking with a preference"):
         reward.run(tmp_path, reward_config(llama_path, "chat"))
 
 

@@ -4,6 +4,7 @@ Torch-free, so that the web process can validate a configuration before it queue
 A configuration is unpacked before the maths: losses take numbers, never a config.
 """
 
+from rlhf.learning.configs.direct import DPOConfig
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, SamplingConfig, TextConfig
 from rlhf.learning.configs.errors import ConfigError, InputError
 from rlhf.learning.configs.judging import EstimateConfig, JudgeConfig
@@ -18,6 +19,7 @@ __all__ = [
     "BestOfNConfig",
     "Config",
     "ConfigError",
+    "DPOConfig",
     "EngineConfig",
     "EstimateConfig",
     "InputError",

@@ -9,6 +9,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
+from rlhf.learning.configs.direct import DPOConfig
 from rlhf.learning.configs.errors import ConfigError, require
 from rlhf.learning.configs.judging import EstimateConfig, JudgeConfig
 from rlhf.learning.configs.ppo import PPOConfig
@@ -16,7 +17,7 @@ from rlhf.learning.configs.reward import RewardConfig
 from rlhf.learning.configs.sampling import BestOfNConfig, SampleConfig
 from rlhf.learning.configs.sft import SFTConfig
 
-Config = SFTConfig | RewardConfig | SampleConfig | BestOfNConfig | PPOConfig | JudgeConfig | EstimateConfig
+Config = SFTConfig | RewardConfig | SampleConfig | BestOfNConfig | PPOConfig | DPOConfig | JudgeConfig | EstimateConfig
 
 CONFIGS: dict[str, type[Config]] = {
     "sft": SFTConfig,
@@ -24,6 +25,7 @@ CONFIGS: dict[str, type[Config]] = {
     "sample": SampleConfig,
     "best_of_n": BestOfNConfig,
     "ppo": PPOConfig,
+    "dpo": DPOConfig,
     "judge": JudgeConfig,
     "estimate": EstimateConfig,
 }
@@ -73,6 +75,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if value is None:
             return None
         hint = next(option for option in typing.get_args(hint) if option is not type(None))
+    if typing.get_origin(hint) is dict:
+        require(isinstance(value, dict), f"{where}: expected an object, found {value!r}")
+        return {key: _convert(typing.get_args(hint)[1], one, f"{where}.{key}") for key, one in value.items()}
+    if typing.get_origin(hint) is tuple:  # of any length, all of one type: a list in JSON
+        require(isinstance(value, list | tuple), f"{where}: expected a list, found {value!r}")
+        return tuple(_convert(typing.get_args(hint)[0], one, f"{where}[{i}]") for i, one in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     good = isinstance(value, hint) and not (hint in (int, float) and isinstance(value, bool))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
-from rlhf.learning.configs.errors import check_batches
+from rlhf.learning.configs.errors import check_batches, require
 
 
 @dataclass(frozen=True)
 class RewardConfig:
-    """Reward model. In: data/rankings.parquet (with its split column). Out: model/, rows.parquet (held-out scores)."""
+    """Reward model. In: data/rankings.parquet (with its split column); data/demonstrations.parquet where there is one.
+
+    Out: model/, rows.parquet (held-out scores).
+    """
 
     model: str  # a policy (a new head is put on it) or an earlier reward model (its head is kept)
     engine: EngineConfig = field(default_factory=EngineConfig)
@@ -19,6 +23,41 @@ class RewardConfig:
     num_epochs: int = 1
     batch_size: int = 64  # rankings per optimiser step
     micro_batch_size: int = 64  # rankings per forward
+    # Completions whose activations are held at once; None: those of a micro-batch. Fewer cost a second forward, and
+    # change no number: scores are made without graph, and their gradients backpropagated chunk by chunk.
+    completions_per_forward: int | None = None
+    margin: Literal["off", "small", "large"] = "off"  # from the labelers' strength, Llama 2, Table 27
+    # drop: tied pairs aren't trained on (InstructGPT); else they are a third outcome with a likelihood of its own.
+    ties: Literal["drop", "rao_kupper", "davidson"] = "drop"
+    # theta of Rao-Kupper (above 1), nu of Davidson (above 0); None: equal scores tie as often as the training pairs do.
+    tie_threshold: float | None = None
+    label_smoothing: float = 0.0  # share of comparisons that are taken for mistakes
+    labeler_weights: dict[str, float] = field(default_factory=dict)  # times the row's weight; 1 for all others
+    num_heads: int = 1  # above 1: an ensemble on one trunk, each head on a bootstrap of the rankings
+    # Its samples give scores their unit deviation; None: the completions of the training rankings do.
+    policy: str | None = None
+    num_samples: int = 256  # of the policy, one for each of as many training prompts
 
     def __post_init__(self) -> None:
         check_batches(self.model, self.num_epochs, self.batch_size, self.micro_batch_size)
+        require(
+            self.completions_per_forward is None or self.completions_per_forward >= 1,
+            f"completions_per_forward: expected at least 1, found {self.completions_per_forward}",
+        )
+        lowest = {"drop": None, "rao_kupper": 1.0, "davidson": 0.0}[self.ties]
+        require(
+            self.tie_threshold is None or (lowest is not None and self.tie_threshold > lowest),
+            f"tie_threshold: expected more than 1 for rao_kupper, more than 0 for davidson, none for drop, found "
+            f"{self.tie_threshold} for {self.ties}",
+        )
+        require(
+            self.margin == "off" or self.ties == "drop",
+            f"margin: expected off where ties have a likelihood ({self.ties}), found {self.margin}",
+        )
+        require(
+            0 <= self.label_smoothing < 0.5, f"label_smoothing: expected 0 <= x < 0.5, found {self.label_smoothing}"
+        )
+        for labeler, weight in self.labeler_weights.items():
+            require(0 <= weight < float("inf"), f"labeler_weights: expected 0 or more for {labeler}, found {weight}")
+        require(self.num_heads >= 1, f"num_heads: expected at least 1, found {self.num_heads}")
+        require(self.num_samples >= 2, f"num_samples: expected at least 2, found {self.num_samples}")

@@ -1,0 +1,168 @@
+"""A `dpo` run: a policy trained on rankings directly, by DPO, IPO or KTO.
+
+The reference is the policy that the run starts from, asked by the same forward on the same batch, so that at the first
+step every log-ratio is exactly 0. Departures from the papers: all comparisons of a ranking share the forwards of its
+completions and stay in one batch element, as for the reward model; IPO takes means over tokens (`ipo_loss`); KTO takes
+a completion of a ranking as desirable for each comparison that it won and as undesirable for each that it lost, and
+estimates its reference point from one completion of another prompt per ranking of the step, whatever the micro-batches.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rlhf.learning import loop, rankings, tables
+from rlhf.learning.configs import DPOConfig, InputError
+from rlhf.learning.policy import Policy, completion_log_probabilities, load_policy, require_room, save_policy
+from rlhf.learning.preference_losses import dpo_loss, ipo_loss, kto_loss
+from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
+from rlhf.learning.sft import epoch_batches, num_steps
+from rlhf.learning.text import Batch, Encoded, right_pad
+
+
+class OnePrompt(InputError):
+    """KTO needs completions of other prompts, and there is one prompt alone."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The policy, which is trained, and the weights that it started from."""
+
+    policy: Policy
+    reference: PreTrainedModel
+
+
+def run(folder: Path, config: DPOConfig) -> None:
+    """Train on the training split, measure implicit rewards on the held-out split, and write the result."""
+    device = loop.set_up(config.engine)
+    # 1. Policy, reference and rankings.
+    rows = rankings.read(folder / "data" / "rankings.parquet")
+    policy = load_policy(config.model, device)
+    require_room(policy.model, config.text)
+    reference = load_policy(config.model, device).model.requires_grad_(False)
+    networks = Networks(policy, reference)
+    encoded = rankings.encode_rankings(policy.tokenizer, rows, config.text, labeler_weights=config.labeler_weights)
+    training, held_out = rankings.split(encoded, ties=False)
+    others = mismatched(training) if config.loss == "kto" else []
+    # 2. Optimiser, and where an earlier attempt stopped.
+    steps_per_epoch = num_steps(len(training), config.batch_size, 1)
+    learner = loop.Learner(policy.model, config.optimizer, config.num_epochs * steps_per_epoch)
+    work = loop.Run(folder, "dpo", config.engine, learner.total_steps)
+    work.resume({"policy": policy.model}, {"policy": learner})
+    # 3. Steps, on rankings of like length.
+    lengths = [max(sequence.length for sequence in ranking.sequences) for ranking in training]
+    for epoch in range(work.step // steps_per_epoch, config.num_epochs):
+        batches = epoch_batches(lengths, config.batch_size, config.engine.seed, epoch)
+        for chosen in batches[work.step - epoch * steps_per_epoch :]:
+            kl = reference_point(networks, [others[row] for row in chosen], config) if others else 0.0
+            metrics = _train_step(networks, learner, [training[row] for row in chosen], kl, config)
+            work.end_step("train", metrics, {})
+    # 4. Results.
+    scores = _implicit_rewards(networks, held_out, config)
+    tables.write_table(folder / "rows.parquet", tables.REWARD_ROWS, rankings.scored_rows(held_out, scores[:, None]))
+    save_policy(policy, folder / "model")
+    report = rankings.held_out_accuracy(held_out, scores.tolist()) | rankings.counts(encoded, training)
+    work.finish(report, ["model", "rows.parquet"])
+
+
+def log_ratios(networks: Networks, batch: Batch, of_mean: bool) -> Tensor:
+    """log pi - log pi_ref of each completion, (B,), nats: sums over its tokens, or means where `of_mean`."""
+    of_policy = completion_log_probabilities(networks.policy.model, batch)
+    with torch.no_grad():
+        of_reference = completion_log_probabilities(networks.reference, batch)
+    sums = (of_policy - of_reference).sum(1)
+    return sums / batch.completion_mask.sum(1) if of_mean else sums
+
+
+def mismatched(training: Sequence[EncodedRanking]) -> list[Encoded]:
+    """For each ranking its prompt with the first completion of the next ranking that has another prompt.
+
+    Raises:
+        OnePrompt: there is no other prompt.
+    """
+    found = []
+    for place, ranking in enumerate(training):
+        later = (training[(place + step) % len(training)] for step in range(1, len(training)))
+        other = next((r for r in later if r.row["prompt_id"] != ranking.row["prompt_id"]), None)
+        if other is None:
+            raise OnePrompt(
+                f"data/rankings.parquet: found training rankings of prompt {ranking.row['prompt_id']} alone, "
+                "expected two prompts or more for the loss kto"
+            )
+        found.append(replace(ranking.sequences[0], completion_ids=other.sequences[0].completion_ids))
+    return found
+
+
+@torch.no_grad()
+def reference_point(networks: Networks, sequences: Sequence[Encoded], config: DPOConfig) -> float:
+    """KTO's z: the mean log-ratio of completions that belong to other prompts, at least 0. Nats per completion."""
+    device, total = networks.policy.model.device, 0.0
+    for start in range(0, len(sequences), config.micro_batch_size):
+        part = sequences[start : start + config.micro_batch_size]
+        batch = right_pad(part, networks.policy.pad_id, device)
+        with loop.autocast(config.engine, device):
+            total += float(log_ratios(networks, batch, of_mean=False).sum())
+    return max(0.0, total / len(sequences))
+
+
+def _train_step(
+    networks: Networks, learner: loop.Learner, chosen: Sequence[EncodedRanking], kl: float, config: DPOConfig
+) -> dict[str, float]:
+    device = networks.policy.model.device
+    forward = partial(log_ratios, networks, of_mean=config.loss == "ipo")
+    sums: dict[str, float] = defaultdict(float)
+    num_pairs = sum(ranking.num_pairs for ranking in chosen)
+
+    def loss_sum(part: RankingBatch) -> Tensor:
+        with loop.autocast(config.engine, device):
+            found = in_chunks(forward, part.batch, config.completions_per_forward)  # (N,)
+        rewards = config.beta * found.detach()
+        sums["accuracy"] += float((rewards[part.winners] > rewards[part.losers]).sum()) / num_pairs
+        sums["reward_chosen"] += float(rewards[part.winners].sum()) / num_pairs
+        sums["reward_rejected"] += float(rewards[part.losers].sum()) / num_pairs
+        return loss_of(found, part, kl, config)
+
+    parts = (collate(part, networks.policy.pad_id, device) for part in rankings.parts(chosen, config.micro_batch_size))
+    total_weight = sum(ranking.weight for ranking in chosen)
+    loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids)
+    learning_rate = learner.learning_rate
+    gradient_norm = learner.apply()
+    step = {"loss": loss, "learning_rate": learning_rate, "gradient_norm": gradient_norm}
+    return step | sums | ({"kl": kl} if config.loss == "kto" else {})
+
+
+def loss_of(found: Tensor, batch: RankingBatch, kl: float, config: DPOConfig) -> Tensor:
+    """The loss of `config`, summed over rankings by weight. found: (N,), as `log_ratios`. Returns a scalar."""
+    pairs = batch.winners, batch.losers, batch.pair_weights
+    if config.loss == "dpo":
+        return dpo_loss(found, *pairs, config.beta, config.label_smoothing)
+    if config.loss == "ipo":
+        return ipo_loss(found, *pairs, config.beta)
+    half = batch.pair_weights / 2  # a comparison is one desirable and one undesirable completion
+    nothing = torch.zeros_like(found)
+    return kto_loss(
+        found,
+        config.desirable_weight * nothing.index_add(0, batch.winners, half),
+        config.undesirable_weight * nothing.index_add(0, batch.losers, half),
+        kl,
+        config.beta,
+    )
+
+
+@torch.no_grad()
+def _implicit_rewards(networks: Networks, held_out: Sequence[EncodedRanking], config: DPOConfig) -> Tensor:
+    """beta log(pi / pi_ref) of every held-out completion (a mean over tokens for IPO), (N,) float64 on the CPU."""
+    device, found = networks.policy.model.device, [torch.zeros(0, dtype=torch.float64)]
+    for part in rankings.parts(held_out, config.micro_batch_size):
+        batch = right_pad([s for ranking in part for s in ranking.sequences], networks.policy.pad_id, device)
+        with loop.autocast(config.engine, device):
+            found.append(config.beta * log_ratios(networks, batch, config.loss == "ipo").double().cpu())
+    return torch.cat(found)

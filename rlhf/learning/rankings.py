@@ -1,0 +1,251 @@
+"""Rankings as training reads them: checked row by row, as tokens, and whole rankings laid out for one forward.
+
+What the reward model and the direct methods (DPO, IPO, KTO) share. A row that can't be used is named, with its field,
+before any training step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedTokenizerBase
+
+from rlhf.learning import records, tables
+from rlhf.learning.configs import InputError, TextConfig
+from rlhf.learning.records import Comparisons, comparisons
+from rlhf.learning.report import ScoredRanking, accuracy
+from rlhf.learning.rollouts import take
+from rlhf.learning.text import Batch, Encoded, encode, right_pad
+
+
+class NoComparisons(InputError):
+    """Rankings that say nothing: no training ranking prefers one completion to another."""
+
+
+@dataclass(frozen=True)
+class EncodedRanking:
+    """A ranking of K completions as tokens, and the comparisons that it holds."""
+
+    row: Mapping[str, Any]  # of data/rankings.parquet
+    sequences: list[Encoded]  # K
+    comparisons: Comparisons
+    weight: float
+    level: int | None = None  # how much better, an index into records.LEVELS
+    margins: tuple[float, ...] = ()  # of each comparison; empty: all 0
+
+    @property
+    def num_pairs(self) -> int:
+        return len(self.comparisons.winners)
+
+
+@dataclass(frozen=True)
+class RankingBatch:
+    """Completions of whole rankings in one forward, and their comparisons as indices into it."""
+
+    ranking_ids: list[int]
+    batch: Batch  # (N, T), completions of all rankings one after the other
+    winners: Tensor  # (P,); with `losers` just the two where tied
+    losers: Tensor  # (P,)
+    tied: Tensor  # (P,) bool
+    margins: Tensor  # (P,)
+    pair_weights: Tensor  # (P,), weight of the ranking over its number of comparisons
+    rankings: Tensor  # (P,), which of the batch's rankings a pair belongs to
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a rankings file.
+
+    Raises:
+        TableError: names the first row and field that can't be used, what was found and what was expected.
+    """
+    rows = tables.read_table(path, tables.RANKINGS)
+    for row in rows:
+        for field, good, expected in _checks(row):
+            if not good:
+                raise tables.TableError(
+                    f"{path}: ranking {row['ranking_id']}, field {field}: found {_short(row[field])}, "
+                    f"expected {expected}"
+                )
+    return rows
+
+
+def _checks(row: Mapping[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    """(field, whether it can be used, what was expected); later checks may rely on earlier ones."""
+    count = len(row["completions"])
+    yield "prompt", bool(row["prompt"]) and all(isinstance(m["content"], str) for m in row["prompt"]), "messages"
+    yield "completions", count >= 2, "two or more"
+    yield "completions", all(isinstance(completion, str) for completion in row["completions"]), "texts"
+    yield "completion_ids", len(row["completion_ids"]) == count, f"as many of each: {count}, as completions"
+    yield "ranks", len(row["ranks"]) == count, f"as many of each: {count}, as completions"
+    yield "ranks", all(isinstance(rank, int) and rank >= 1 for rank in row["ranks"]), "1 for the best and upwards"
+    yield "weight", 0 <= row["weight"] < math.inf, "a finite number, 0 or more"
+    yield "split", row["split"] in ("train", "held_out"), "train or held_out"
+    try:
+        level = records.level(row["strength"], row["strength_scale"])
+    except ValueError:
+        yield "strength", False, "1 to 4 on the scale four, 0 to 3 on seven, 0 where there is no scale"
+        return
+    told_of = count - (1 if row["edited"] else 0)
+    yield "strength", level is None or told_of == 2, f"none for a ranking of {told_of}: it is that of a pair"
+    best = row["ranks"].count(1) == 1 and row["ranks"][-1] == 1
+    yield "ranks", not row["edited"] or best, "the last completion, an edited text, alone at rank 1"
+
+
+def _short(value: object) -> str:
+    return text if len(text := repr(value)) <= 100 else f"{text[:97]}..."
+
+
+def encode_rankings(
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Mapping[str, Any]],
+    text: TextConfig,
+    margin: str = "off",
+    labeler_weights: Mapping[str, float] | None = None,
+) -> list[EncodedRanking]:
+    """Rows as tokens with their comparisons; `margin` names one of records.MARGINS.
+
+    Raises:
+        TableError: a completion has no token at all: it is empty, and the tokenizer has no end-of-text.
+    """
+    encoded = []
+    for row in rows:
+        sequences = [encode(tokenizer, row["ranking_id"], row["prompt"], c, text) for c in row["completions"]]
+        for completion, sequence in zip(row["completions"], sequences, strict=True):
+            if not sequence.completion_ids:
+                raise tables.TableError(
+                    f"ranking {row['ranking_id']}, field completions: found {completion!r}, which has no token with "
+                    f"the tokenizer {tokenizer.name_or_path}, expected one or more"
+                )
+        level = records.level(row["strength"], row["strength_scale"])
+        found = comparisons(row["ranks"])
+        margins = (
+            records.margins(row["ranks"], level, records.MARGINS[margin], row["edited"]) if margin != "off" else ()
+        )
+        weight = row["weight"] * (labeler_weights or {}).get(row["labeler"], 1.0)
+        encoded.append(EncodedRanking(row, sequences, found, weight, level, tuple(margins)))
+    return encoded
+
+
+def split(rankings: Sequence[EncodedRanking], ties: bool) -> tuple[list[EncodedRanking], list[EncodedRanking]]:
+    """Training rankings that say something (a tie says something where `ties`), and the held-out ones.
+
+    Raises:
+        NoComparisons: there is nothing to train on.
+    """
+    train = [
+        r
+        for r in rankings
+        if r.row["split"] == "train" and r.weight > 0 and (r.comparisons.winners or (ties and r.comparisons.ties))
+    ]
+    if not train:
+        raise NoComparisons(
+            f"data/rankings.parquet: found no training ranking with a preference and a weight above 0 among "
+            f"{len(rankings)} rows, expected at least one"
+        )
+    return train, [r for r in rankings if r.row["split"] == "held_out"]
+
+
+def collate(
+    rankings: Sequence[EncodedRanking], pad_id: int, device: torch.device | str = "cpu", ties: bool = False
+) -> RankingBatch:
+    """Lay whole rankings out for one forward: K forwards for up to K(K-1)/2 comparisons, with or without their ties."""
+    winners: list[int] = []
+    losers: list[int] = []
+    tied: list[bool] = []
+    margins: list[float] = []
+    weights: list[float] = []
+    numbers: list[int] = []
+    first = 0
+    for number, ranking in enumerate(rankings):
+        pairs, num_pairs = ranking.comparisons, ranking.num_pairs
+        tie_pairs = pairs.ties if ties else ()
+        total = num_pairs + len(tie_pairs)
+        winners += [first + index for index in (*pairs.winners, *(i for i, _ in tie_pairs))]
+        losers += [first + index for index in (*pairs.losers, *(j for _, j in tie_pairs))]
+        tied += [False] * num_pairs + [True] * len(tie_pairs)
+        margins += [*(ranking.margins or [0.0] * num_pairs), *[0.0] * len(tie_pairs)]
+        weights += [ranking.weight / total] * total
+        numbers += [number] * total
+        first += len(ranking.sequences)
+    return RankingBatch(
+        ranking_ids=[ranking.row["ranking_id"] for ranking in rankings],
+        batch=right_pad([sequence for ranking in rankings for sequence in ranking.sequences], pad_id, device),
+        winners=torch.tensor(winners, device=device),
+        losers=torch.tensor(losers, device=device),
+        tied=torch.tensor(tied, dtype=torch.bool, device=device),
+        margins=torch.tensor(margins, device=device),
+        pair_weights=torch.tensor(weights, device=device),
+        rankings=torch.tensor(numbers, device=device),
+    )
+
+
+def parts(rankings: Sequence[EncodedRanking], size: int) -> Iterator[Sequence[EncodedRanking]]:
+    """Whole rankings, `size` at a time."""
+    return (rankings[start : start + size] for start in range(0, len(rankings), size))
+
+
+def in_chunks(forward: Callable[[Batch], Tensor], batch: Batch, chunk: int | None) -> Tensor:
+    """`forward(batch)`, a row of numbers or one number per completion, `chunk` completions at a time.
+
+    In chunks the numbers are made without graph, and a chunk is forwarded again when the gradients of its numbers are
+    known: the same gradients, with the activations of one chunk in memory. None: all completions at once.
+    """
+    count = len(batch.row_ids)
+    if chunk is None or count <= chunk:
+        return forward(batch)
+    chunks = [take(batch, range(start, min(start + chunk, count))) for start in range(0, count, chunk)]
+    return torch.cat([checkpoint(forward, part, use_reentrant=False) for part in chunks])
+
+
+def scored_rows(rankings: Sequence[EncodedRanking], scores: Tensor) -> list[dict[str, Any]]:
+    """Rows of tables.REWARD_ROWS. scores: (N, H), of each completion by each head."""
+    means = scores.mean(1, keepdim=True)
+    spread = (scores - means).square().mean(1).sqrt()  # over heads, biased
+    score_of, spread_of = iter(means[:, 0].tolist()), iter(spread.tolist())
+    return [
+        {
+            "ranking_id": ranking.row["ranking_id"],
+            "prompt_id": ranking.row["prompt_id"],
+            "labeler": ranking.row["labeler"],
+            "iteration": ranking.row["iteration"],
+            "completion_id": completion_id,
+            "rank": rank,
+            "score": next(score_of),
+            "disagreement": next(spread_of),
+        }
+        for ranking in rankings
+        for completion_id, rank in zip(ranking.row["completion_ids"], ranking.row["ranks"], strict=True)
+    ]
+
+
+def counts(rankings: Sequence[EncodedRanking], training: Sequence[EncodedRanking]) -> dict[str, int]:
+    """What was trained on and what was left out: nothing is skipped in silence."""
+    of_train = [ranking for ranking in rankings if ranking.row["split"] == "train"]
+    return {
+        "num_train": len(training),
+        "num_train_left_out": len(of_train) - len(training),  # of weight 0, or of ties alone where those are dropped
+        "num_tied_pairs": sum(ranking.comparisons.num_ties for ranking in of_train),
+    }
+
+
+def held_out_accuracy(rankings: Sequence[EncodedRanking], scores: Sequence[float]) -> dict[str, Any]:
+    """Accuracy with its interval, clustered by prompt; None where nothing is held out. scores: (N,)."""
+    score_of = iter(scores)
+    scored = [
+        ScoredRanking(r.row["prompt_id"], r.row["ranks"], [next(score_of) for _ in r.sequences]) for r in rankings
+    ]
+    found = accuracy(scored)
+    return {
+        "accuracy": found.mean if found else None,
+        "accuracy_low": found.low if found else None,
+        "accuracy_high": found.high if found else None,
+        "num_pairs": found.num_rows if found else 0,
+        "num_rankings": sum(bool(ranking.comparisons.winners) for ranking in rankings),
+    }
