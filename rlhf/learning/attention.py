@@ -9,9 +9,6 @@ would give it no mask at all). Calls without `packing` (sampling, plain batches)
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,78 +18,27 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
 
+from rlhf.learning.packing import Block, Packing
+
 NAME = "hone"
-_SPLIT_BELOW = 0.75  # a block ends where rows get shorter than this share of its width ...
-_SPLIT_AFTER = 256  # ... if it holds this many tokens already: a block costs some ten kernel calls a layer
 _HALF = (torch.bfloat16, torch.float16)
 
 
-@dataclass(frozen=True)
-class Block:
-    """B rows of up to T tokens, as places in the stream: `stream[places]` is (B * T), of which `slots` are real."""
-
-    first: int  # the block's tokens are stream[first : first + len(slots)], rows in order
-    num_rows: int
-    width: int
-    places: Tensor  # (B * T,) int64 into the stream; padding repeats the row's last token, which nothing sees
-    slots: Tensor  # (tokens of the block,) int64 into (B * T)
-
-
-@dataclass(frozen=True)
-class Packing:
-    """How a stream of N tokens falls into rows. Tokens past the last block fill the stream up to a bucket."""
-
-    num_tokens: int  # N, with the filling
-    blocks: tuple[Block, ...]
-    cumulative_lengths: Tensor  # (B + 1,) int32, for the kernels of a GPU
-    longest: int
-
-
-def pack(lengths: Sequence[int], num_tokens: int, device: torch.device | str) -> Packing:
-    """The packing of rows of these lengths, each at least 1, longest first (or blocks would be wider than need be).
-
-    Args:
-        num_tokens: length of the stream, at least sum(lengths).
-    """
-    assert lengths and min(lengths) >= 1 and sum(lengths) <= num_tokens, (lengths, num_tokens)
-    blocks, first, begin = [], 0, 0
-    while begin < len(lengths):
-        end, width, held = begin, max(lengths[begin:]), 0
-        while end < len(lengths) and (held < _SPLIT_AFTER or lengths[end] > _SPLIT_BELOW * width):
-            held += lengths[end]
-            end += 1
-        blocks.append(_block(first, lengths[begin:end], device))
-        first, begin = first + held, end
-    ends = torch.tensor([0, *lengths]).cumsum(0)
-    return Packing(num_tokens, tuple(blocks), ends.to(torch.int32).to(device), max(lengths))
-
-
-def _block(first: int, lengths: Sequence[int], device: torch.device | str) -> Block:
-    counts = torch.tensor(lengths)
-    width = int(counts.max())
-    starts = counts.cumsum(0) - counts
-    positions = torch.arange(width)
-    places = first + starts[:, None] + torch.minimum(positions, counts[:, None] - 1)  # (B, T)
-    slots = (positions < counts[:, None]).flatten().nonzero().squeeze(-1)
-    return Block(first, len(lengths), width, places.flatten().to(device), slots.to(device))
-
-
 class _ToBlock(torch.autograd.Function):
-    """(..., N, D) -> (..., B * T, D). Padding gets no gradient: nothing that is kept depends on it."""
+    """(..., N, D) -> (..., B * Q, D), every real token once. Padding gets no gradient: nothing kept depends on it."""
 
     @staticmethod
-    def forward(ctx: Any, stream: Tensor, places: Tensor, slots: Tensor, first: int) -> Tensor:
-        ctx.save_for_backward(slots)
-        ctx.first, ctx.num_tokens = first, stream.shape[-2]
-        return stream.index_select(-2, places)
+    def forward(ctx: Any, stream: Tensor, block: Block) -> Tensor:
+        ctx.block, ctx.num_tokens = block, stream.shape[-2]
+        return stream.index_select(-2, block.places)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (slots,) = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,) = gradients
+        slots, first = ctx.block.slots, ctx.block.first
         found = gradient.new_zeros(*gradient.shape[:-2], ctx.num_tokens, gradient.shape[-1])
-        found[..., ctx.first : ctx.first + len(slots), :] = gradient.index_select(-2, slots)
-        return found, None, None, None
+        found[..., first : first + len(slots), :] = gradient.index_select(-2, slots)
+        return found, None
 
 
 class _ToStream(torch.autograd.Function):
@@ -133,8 +79,8 @@ def attention(
     window = sliding_window if sliding_window is not None and sliding_window < packing.longest else None
     if query.is_cuda and query.dtype in _HALF and softcap is None:
         return _varlen(query, key, value, packing, scale, window), None
-    found = [_attend_block(query, key, value, block, scale, softcap, window) for block in packing.blocks]
-    filling = packing.num_tokens - sum(len(part) for part in found)
+    found = [_attend_block(query[0], key[0], value[0], block, scale, softcap, window) for block in packing.blocks]
+    filling = packing.num_tokens - packing.num_real
     if filling:
         found.append(found[0].new_zeros(filling, *found[0].shape[1:]))
     return torch.cat(found)[None] if len(found) > 1 else found[0][None], None  # (1, N, H, D)
@@ -143,17 +89,28 @@ def attention(
 def _attend_block(
     query: Tensor, key: Tensor, value: Tensor, block: Block, scale: float, softcap: float | None, window: int | None
 ) -> Tensor:
-    rows, width = block.num_rows, block.width
+    """(H, N, D) of the stream -> (tokens of the block, H, D)."""
 
-    def lay_out(stream: Tensor) -> Tensor:  # (1, H, N, D) -> (B, H, T, D)
-        laid: Tensor = _ToBlock.apply(stream[0], block.places, block.slots, block.first)  # type: ignore[no-untyped-call]
-        return laid.view(len(laid), rows, width, -1).transpose(0, 1)
+    def queries(stream: Tensor) -> Tensor:  # (B, H, Q, D)
+        if block.num_rows * block.width == len(block.slots):  # nothing to pad
+            laid = stream.narrow(1, block.first, len(block.slots))
+        else:
+            laid = _ToBlock.apply(stream, block)  # type: ignore[no-untyped-call]
+        return laid.unflatten(1, (block.num_rows, block.width)).transpose(0, 1)
 
-    mask = _window_mask(width, window, query.device) if window is not None and window < width else None
-    found = _attend(lay_out(query), lay_out(key), lay_out(value), mask, mask is None, scale, softcap)  # (B, H, T, D)
-    flat = found.transpose(1, 2).reshape(rows * width, found.shape[1], found.shape[3])
+    def keys(stream: Tensor) -> Tensor:  # (B, H, T, D)
+        if block.key_places is None:
+            return queries(stream)
+        laid = stream.index_select(1, block.key_places)
+        return laid.unflatten(1, (block.num_rows, block.key_width)).transpose(0, 1)
+
+    mask = _mask(block, window, query.device)
+    found = _attend(queries(query), keys(key), keys(value), mask, mask is None, scale, softcap)  # (B, H, Q, D)
+    flat = found.transpose(1, 2).reshape(block.num_rows * block.width, found.shape[1], found.shape[3])
+    if len(flat) == len(block.slots):
+        return flat
     stream: Tensor = _ToStream.apply(flat, block.slots)  # type: ignore[no-untyped-call]
-    return stream  # (tokens, H, D)
+    return stream
 
 
 def _attend(
@@ -176,32 +133,40 @@ def _attend(
     if causal:
         mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
     if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
+        # Not minus infinity: a query that sees nothing (padding on the left) must not become nan.
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     return torch.matmul(scores.softmax(-1, dtype=torch.float32).to(value.dtype), value)
 
 
-def _window_mask(width: int, window: int, device: torch.device) -> Tensor:
-    """(T, T) bool: causal, and no further back than `window` tokens with the token itself."""
-    whole = torch.ones(width, width, dtype=torch.bool, device=device)
-    return whole.tril() & whole.triu(1 - window)
+def _mask(block: Block, window: int | None, device: torch.device) -> Tensor | None:
+    """True where a query sees a key: (Q, T) or (B, 1, Q, T) bool; None where that is plainly causal."""
+    if block.query_positions is None and (window is None or window >= block.width):
+        return None
+    columns = torch.arange(block.key_width, device=device)
+    positions = columns[:, None] if block.query_positions is None else block.query_positions[:, None, :, None]
+    seen = columns <= positions
+    return seen if window is None else seen & (columns > positions - window)
 
 
 def _varlen(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scale: float, window: int | None) -> Tensor:
-    """The flash kernel for rows of different lengths, in half precision on a GPU."""
-    real = int(sum(len(block.slots) for block in packing.blocks))
-    parts = (x[0].transpose(0, 1)[:real] for x in (query, key, value))  # (N, H, D)
-    ends, longest = packing.cumulative_lengths, packing.longest
+    """The flash kernel for rows of different lengths, in half precision on a GPU; causal, from the last key back."""
+    real = slice(packing.num_real)
+    queries, keys, values = (x[0].transpose(0, 1)[real] for x in (query, key, value))  # (N, H, D)
+    if packing.keys is not None:
+        keys, values = keys[packing.keys], values[packing.keys]
     found: Tensor = varlen_attn(
-        *parts,
-        ends,
-        ends,
-        longest,
-        longest,
+        queries,
+        keys,
+        values,
+        packing.query_ends,
+        packing.key_ends,
+        packing.longest,
+        packing.longest,
         scale=scale,
         window_size=(-1 if window is None else window - 1, 0),
         enable_gqa=query.shape[1] != key.shape[1],
     )
-    return F.pad(found, (0, 0, 0, 0, 0, packing.num_tokens - real))[None]
+    return F.pad(found, (0, 0, 0, 0, 0, packing.num_tokens - packing.num_real))[None]
 
 
 def can_pack(model: PreTrainedModel) -> bool:

@@ -21,7 +21,8 @@ from transformers import PreTrainedModel
 
 from rlhf.learning import loop, rankings, tables
 from rlhf.learning.configs import DPOConfig, InputError
-from rlhf.learning.policy import Policy, completion_log_probabilities, load_policy, require_room, save_policy
+from rlhf.learning.forward import completion_log_probabilities
+from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.preference_losses import dpo_loss, ipo_loss, kto_loss
 from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
 from rlhf.learning.sft import epoch_batches, num_steps

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf.learning.attention import NAME
 from rlhf.learning.configs import InputError, TextConfig
-from rlhf.learning.text import Batch, ensure_pad_token, stop_ids
+from rlhf.learning.forward import require_isolation
+from rlhf.learning.text import ensure_pad_token, stop_ids
 
 
 class ModelError(InputError):
@@ -58,6 +58,7 @@ def load_policy(name_or_path: str, device: torch.device) -> Policy:
         raise ModelError(f"{name_or_path}: expected a causal language model, found no weights for {missing[:3]}")
     pad_id = ensure_pad_token(tokenizer, model)
     model.eval().to(device)
+    require_isolation(model)
     return Policy(model=model, tokenizer=tokenizer, pad_id=pad_id, stop_ids=stop_ids(tokenizer, model))
 
 
@@ -75,13 +76,13 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerBase:
 
 
 def attention_for(name_or_path: str, device: torch.device) -> str:
-    """`eager` on a CPU (faster than sdpa for short padded rows, by measurement) and for models that refuse sdpa."""
+    """Ours, which packs rows (`rlhf.learning.attention`); `eager` on a GPU for models whose scores have a soft-cap."""
     try:
         config = AutoConfig.from_pretrained(name_or_path)
     except Exception as error:  # as above
         raise model_error(name_or_path, "a model configuration", error) from error
-    softcap = getattr(config, "attn_logit_softcapping", None)  # Gemma 2: sdpa would leave it out
-    return "eager" if device.type == "cpu" or softcap is not None else "sdpa"
+    softcap = getattr(config, "attn_logit_softcapping", None)  # Gemma 2: no fused kernel of a GPU has it
+    return "eager" if device.type == "cuda" and softcap is not None else NAME
 
 
 def model_error(name_or_path: str, expected: str, error: Exception) -> ModelError:
@@ -99,49 +100,6 @@ def require_room(model: PreTrainedModel, text: TextConfig) -> None:
             f"text.max_prompt_tokens + text.max_completion_tokens: expected at most the {positions} positions "
             f"of {model.config.name_or_path or model.config.model_type}, found {needed}"
         )
-
-
-def predicting_logits(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """Logits (N, V) of the N positions that predict a completion token, rows in order.
-
-    Only these positions reach the output layer, through the model's own forward: a soft-cap or scale behind the
-    layer is applied as the model applies it, and (B, T, V) never exists.
-    """
-    # No attention mask: padding is on the right, and a causal model's real positions can't see it.
-    logits: Tensor = model(input_ids=batch.input_ids, use_cache=False, logits_to_keep=batch.predicts).logits
-    return logits
-
-
-def completion_log_probabilities(model: PreTrainedModel, batch: Batch, temperature: float = 1.0) -> Tensor:
-    """log pi(token | everything before it) at the temperature, of every completion token.
-
-    Args:
-        batch: B sequences, completions of up to C tokens.
-        temperature: logits are divided by it; above 0.
-
-    Returns:
-        (B, C) float32 in nats, 0 at padding.
-    """
-    logits = predicting_logits(model, batch).float()  # (N, V)
-    if temperature != 1.0:
-        logits = logits / temperature
-    targets = batch.completion_ids[batch.completion_mask]  # (N,)
-    return batch.to_completions(-F.cross_entropy(logits, targets, reduction="none"))
-
-
-def completion_log_probabilities_and_entropy(
-    model: PreTrainedModel, batch: Batch, temperature: float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """As `completion_log_probabilities`, with the entropy of each token's distribution, (B, C) in nats, no gradient."""
-    logits = predicting_logits(model, batch).float()  # (N, V)
-    if temperature != 1.0:
-        logits = logits / temperature
-    targets = batch.completion_ids[batch.completion_mask]  # (N,)
-    log_probabilities = -F.cross_entropy(logits, targets, reduction="none")
-    with torch.no_grad():
-        normalised = logits.log_softmax(-1)
-        entropy = -(normalised.exp() * normalised).sum(-1)
-    return batch.to_completions(log_probabilities), batch.to_completions(entropy)
 
 
 def save_policy(policy: Policy, folder: Path) -> None:

@@ -26,8 +26,9 @@ from rlhf.learning.advantages import (
     whiten,
 )
 from rlhf.learning.configs import InputError, PPOConfig
+from rlhf.learning.forward import completion_log_probabilities
 from rlhf.learning.losses import policy_loss, value_loss
-from rlhf.learning.policy import Policy, completion_log_probabilities, load_policy, require_room, save_policy
+from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.reward_model import RewardModel, completion_values
 from rlhf.learning.rollouts import (
     Measured,

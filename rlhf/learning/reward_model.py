@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf.learning.forward import last_hidden_states, predicting_hidden_states, require_isolation
 from rlhf.learning.policy import ModelError, attention_for, load_tokenizer, model_error, save_model
 from rlhf.learning.text import Batch, Encoded, ensure_pad_token, right_pad
 
@@ -88,6 +89,7 @@ def _load(name_or_path: str, device: torch.device, new_heads: int) -> tuple[Rewa
             f"found {type(network).__name__} without {sorted(missing)}"
         )
     pad_id = ensure_pad_token(tokenizer, network)
+    require_isolation(network)
     gain = float(getattr(network.config, "hone_reward_gain", 1.0))
     bias = float(getattr(network.config, "hone_reward_bias", 0.0))
     model = RewardModel(network.to(device).eval(), tokenizer, pad_id, gain, bias)
@@ -113,9 +115,7 @@ def save(reward_model: RewardModel, folder: Path) -> None:
 def head_scores(reward_model: RewardModel, batch: Batch) -> Tensor:
     """Raw scores (B, H) of each head at the last real token, found by length and never by comparing ids with the pad
     id."""
-    hidden = _hidden_states(reward_model, batch)  # (B, T, d)
-    rows = torch.arange(len(hidden), device=hidden.device)
-    return _heads(reward_model, hidden[rows, batch.lengths - 1])
+    return _heads(reward_model, last_hidden_states(reward_model.network, batch))
 
 
 def last_token_scores(reward_model: RewardModel, batch: Batch) -> Tensor:
@@ -129,8 +129,8 @@ def completion_values(reward_model: RewardModel, batch: Batch) -> Tensor:
     The value of the first token is read at the prompt's last token; that of end-of-text is read before it. Zero at
     padding.
     """
-    hidden = _hidden_states(reward_model, batch)  # (B, T, d)
-    return batch.to_completions(reward_model.normalised(_heads(reward_model, hidden[batch.predicts]).mean(1)))
+    hidden = predicting_hidden_states(reward_model.network, batch)  # (N, d)
+    return batch.to_completions(reward_model.normalised(_heads(reward_model, hidden).mean(1)))
 
 
 def score(
@@ -190,13 +190,6 @@ def normalise(
     deviation = float(scores.std(correction=0))
     gain = 1 / deviation if deviation > _ROUNDING * float(scores.abs().max()) else 1.0
     return replace(reward_model, gain=gain, bias=-float(zero) * gain)
-
-
-def _hidden_states(reward_model: RewardModel, batch: Batch) -> Tensor:
-    # No mask and no positions: with padding on the right no real position can see a padded one.
-    network = reward_model.network
-    hidden: Tensor = network.base_model(input_ids=batch.input_ids, use_cache=False)[0]
-    return hidden
 
 
 def _heads(reward_model: RewardModel, hidden: Tensor) -> Tensor:

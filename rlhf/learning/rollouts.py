@@ -16,7 +16,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlhf.learning import loop
-from rlhf.learning.policy import Policy, completion_log_probabilities, completion_log_probabilities_and_entropy
+from rlhf.learning.forward import completion_log_probabilities, completion_log_probabilities_and_entropy
+from rlhf.learning.policy import Policy
 from rlhf.learning.reward_model import (
     RewardModel,
     completion_values,
@@ -94,7 +95,8 @@ def roll_out(
 def take(batch: Batch, rows: Sequence[int]) -> Batch:
     """Some rows of a batch, without the columns that are padding in all of them."""
     chosen = list(rows)
-    width, completion_width = int(batch.lengths[chosen].max()), int(batch.completion_mask[chosen].sum(1).max())
+    sizes = [batch.sizes[row] for row in chosen]
+    width, completion_width = max(length for _, length in sizes), max(length - prompt for prompt, length in sizes)
     return replace(
         batch,
         row_ids=[batch.row_ids[row] for row in chosen],
@@ -105,6 +107,8 @@ def take(batch: Batch, rows: Sequence[int]) -> Batch:
         predicts=batch.predicts[chosen, :width],
         completion_ids=batch.completion_ids[chosen, :completion_width],
         completion_mask=batch.completion_mask[chosen, :completion_width],
+        sizes=sizes,
+        prompt_groups=[batch.prompt_groups[row] for row in chosen],
     )
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from rlhf.learning import tables
 from rlhf.learning.configs import InputError, SFTConfig
+from rlhf.learning.forward import token_log_probabilities
 from rlhf.learning.loop import Learner, Run, accumulate, autocast, epoch_order, set_up
-from rlhf.learning.policy import Policy, load_policy, predicting_logits, require_room, save_policy
+from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.text import Batch, Encoded, encode, over_all_tokens, right_pad
 
 _WINDOW = 8  # batches that are sorted by length together
@@ -47,8 +47,8 @@ def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int
 
 def negative_log_likelihood(policy: Policy, batch: Batch) -> Tensor:
     """Sum over completion tokens of -log pi(token | everything before it): a scalar, nats."""
-    logits = predicting_logits(policy.model, batch)  # (N, V)
-    return F.cross_entropy(logits.float(), batch.completion_ids[batch.completion_mask], reduction="sum")
+    found, _ = token_log_probabilities(policy.model, batch)  # (N,)
+    return -found.sum()
 
 
 def fit(

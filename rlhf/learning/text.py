@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.learning.configs import InputError, TextConfig
+from rlhf.learning.packing import Stream, lay_out
 
 # Written by the makers of common checkpoints for this very purpose; never produced by text.
 _PAD_NAMES = ("<|pad|>", "<pad>", "[PAD]", "<|padding|>", "<|finetune_right_pad_id|>")
@@ -50,6 +52,14 @@ class Batch:
     predicts: Tensor  # (B, T) bool, True at positions whose next token belongs to the completion
     completion_ids: Tensor  # (B, C) int64
     completion_mask: Tensor  # (B, C) bool, True at real completion tokens
+    sizes: list[tuple[int, int]]  # (prompt length, length) of every row, as numbers: reading a GPU's costs a wait
+    prompt_groups: list[int]  # rows with equal numbers have equal prompts
+
+    @cached_property
+    def stream(self) -> Stream:
+        """The same tokens as one row without padding."""
+        prompts, lengths = zip(*self.sizes, strict=True)
+        return lay_out(prompts, lengths, self.prompt_groups, self.input_ids.shape[1], self.input_ids.device)
 
     @property
     def num_completion_tokens(self) -> int:
@@ -170,6 +180,7 @@ def right_pad(sequences: Sequence[Encoded], pad_id: int, device: torch.device | 
     ids = [s.prompt_ids + s.completion_ids + [pad_id] * (width - s.length) for s in sequences]
     completions = [s.completion_ids + [pad_id] * (completion_width - len(s.completion_ids)) for s in sequences]
     positions = torch.arange(width)
+    groups: dict[tuple[int, ...], int] = {}
     return Batch(
         row_ids=[s.row_id for s in sequences],
         input_ids=torch.tensor(ids).to(device),  # (B, T)
@@ -179,6 +190,8 @@ def right_pad(sequences: Sequence[Encoded], pad_id: int, device: torch.device | 
         predicts=((positions >= prompt_lengths[:, None] - 1) & (positions < lengths[:, None] - 1)).to(device),
         completion_ids=torch.tensor(completions, dtype=torch.int64).to(device),  # (B, C)
         completion_mask=(torch.arange(completion_width) < (lengths - prompt_lengths)[:, None]).to(device),
+        sizes=[(len(s.prompt_ids), s.length) for s in sequences],
+        prompt_groups=[groups.setdefault(tuple(s.prompt_ids), len(groups)) for s in sequences],
     )
 
 

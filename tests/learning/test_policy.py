@@ -12,17 +12,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, Gemma2Config, Gemma2ForCausalLM
 
 from rlhf.learning.configs import TextConfig
-from rlhf.learning.policy import (
-    ModelError,
-    Policy,
-    attention_for,
+from rlhf.learning.forward import (
     completion_log_probabilities,
     completion_log_probabilities_and_entropy,
-    load_policy,
     predicting_logits,
-    require_room,
-    save_policy,
 )
+from rlhf.learning.policy import ModelError, Policy, attention_for, load_policy, require_room, save_policy
 from rlhf.learning.tables import sha256
 from rlhf.learning.text import Encoded, right_pad
 

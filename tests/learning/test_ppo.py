@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from rlhf.learning import ppo, reward_model
 from rlhf.learning.configs import EngineConfig, OptimizerConfig, PPOConfig
-from rlhf.learning.policy import completion_log_probabilities, load_policy
+from rlhf.learning.forward import completion_log_probabilities
+from rlhf.learning.policy import load_policy
 from rlhf.learning.rollouts import Rollouts, measure, micro_batches, minibatches, prompts_of_iteration, roll_out, take
 from rlhf.learning.sampling import Prompt
 from rlhf.learning.tables import PROMPTS, write_table

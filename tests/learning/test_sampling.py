@@ -12,7 +12,8 @@ import torch
 
 from rlhf.learning import sampling
 from rlhf.learning.configs import SampleConfig, SamplingConfig, TextConfig
-from rlhf.learning.policy import Policy, completion_log_probabilities, load_policy
+from rlhf.learning.forward import completion_log_probabilities
+from rlhf.learning.policy import Policy, load_policy
 from rlhf.learning.sampling import Prompt, Sample, mix, noise_keys, pick, sample, smaller_bucket, uniform
 from rlhf.learning.tables import SAMPLE_ROWS, read_table, sha256
 from rlhf.learning.text import Encoded, encode_prompt, right_pad
