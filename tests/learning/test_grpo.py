@@ -200,7 +200,10 @@ def test_bad_input_is_named_before_any_step(llama_path: Path, tmp_path: Path) ->
     [
         ({"reward_model": None}, "reward_model: expected a path or a verifier in rewards, found neither"),
         ({"group_size": 1}, "group_size: expected at least 2"),
-        ({"minibatch_size": 100, "micro_batch_size": 50}, "minibatch_size: expected a divisor of prompts_per_iteration x group_size = 512"),
+        (
+            {"minibatch_size": 100, "micro_batch_size": 50},
+            "minibatch_size: expected a divisor of .* x group_size = 512",
+        ),
         ({"kl_estimator": "k1"}, "kl_estimator: expected k2 or k3 in the loss, found k1"),
         ({"algorithm": "rloo", "kl_placement": "loss"}, "kl_placement: expected reward for rloo"),
         ({"algorithm": "ppo"}, "grpo.algorithm: expected one of"),
