@@ -24,6 +24,7 @@ STAGES = {
     "best_of_n": "rlhf.learning.best_of_n",
     "ppo": "rlhf.learning.ppo",
     "dpo": "rlhf.learning.dpo",
+    "grpo": "rlhf.learning.grpo",
     "judge": "rlhf.learning.judge",
     "estimate": "rlhf.learning.estimate",
 }

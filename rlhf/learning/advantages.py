@@ -57,6 +57,25 @@ def generalized_advantages(
     return advantages, advantages + values
 
 
+def group_advantages(rewards: Tensor, group_size: int, leave_one_out: bool, scale: bool) -> Tensor:
+    """Advantages of completions over the others of the same prompt.
+
+    GRPO (2402.03300, section 4.1.2): r - mean, over the group's standard deviation (n - 1) where `scale`. RLOO
+    (2402.14740, equation 9), where `leave_one_out`: r - the mean of the other G - 1. A group of equal rewards gets 0.
+
+    rewards: (B,), groups one after the other. group_size: G, 2 or more. Returns (B,).
+    """
+    assert rewards.dim() == 1 and group_size >= 2 and len(rewards) % group_size == 0, (rewards.shape, group_size)
+    groups = rewards.reshape(-1, group_size)
+    advantages = groups - groups.mean(1, keepdim=True)
+    advantages = advantages.masked_fill((groups == groups[:, :1]).all(1, keepdim=True), 0.0)  # no rounding of the mean
+    if leave_one_out:
+        advantages = advantages * (group_size / (group_size - 1))
+    if scale:
+        advantages = advantages / (groups.std(1, keepdim=True) + 1e-4)
+    return advantages.reshape(-1)
+
+
 def whiten(values: Tensor, mask: Tensor, shift_mean: bool) -> Tensor:
     """Scale to masked variance 1 (biased, as tf.moments), and to masked mean 0 where shift_mean; else the mean is kept.
 

@@ -96,13 +96,15 @@ def _attend_block(
             laid = stream.narrow(1, block.first, len(block.slots))
         else:
             laid = _ToBlock.apply(stream, block)  # type: ignore[no-untyped-call]
-        return laid.unflatten(1, (block.num_rows, block.width)).transpose(0, 1)
+        rows: Tensor = laid.unflatten(1, (block.num_rows, block.width)).transpose(0, 1)
+        return rows
 
     def keys(stream: Tensor) -> Tensor:  # (B, H, T, D)
         if block.key_places is None:
             return queries(stream)
         laid = stream.index_select(1, block.key_places)
-        return laid.unflatten(1, (block.num_rows, block.key_width)).transpose(0, 1)
+        rows: Tensor = laid.unflatten(1, (block.num_rows, block.key_width)).transpose(0, 1)
+        return rows
 
     mask = _mask(block, window, query.device)
     found = _attend(queries(query), keys(key), keys(value), mask, mask is None, scale, softcap)  # (B, H, Q, D)
@@ -154,7 +156,7 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scale: 
     queries, keys, values = (x[0].transpose(0, 1)[real] for x in (query, key, value))  # (N, H, D)
     if packing.keys is not None:
         keys, values = keys[packing.keys], values[packing.keys]
-    found: Tensor = varlen_attn(
+    found = varlen_attn(
         queries,
         keys,
         values,
@@ -166,6 +168,7 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scale: 
         window_size=(-1 if window is None else window - 1, 0),
         enable_gqa=query.shape[1] != key.shape[1],
     )
+    assert isinstance(found, Tensor)  # and no log-sum beside it: none was asked for
     return F.pad(found, (0, 0, 0, 0, 0, packing.num_tokens - packing.num_real))[None]
 
 

@@ -162,13 +162,14 @@ def _packing(parts: Sequence[_Rows], num_tokens: int, num_real: int, device: tor
     for part in parts:
         begin = 0
         while begin < len(part.row):
-            end, held, widest = begin, 0, int(part.end[begin])
-            while end < len(part.row) and (held < _SPLIT_AFTER or part.end[end] > _SPLIT_BELOW * widest):
-                held += int(part.end[end] - part.start[end])
-                end += 1
-            rows = _Rows(part.row[begin:end], part.start[begin:end], part.end[begin:end], part.prompt_at[begin:end])
+            last, held, widest = begin, 0, int(part.end[begin])
+            while last < len(part.row) and (held < _SPLIT_AFTER or part.end[last] > _SPLIT_BELOW * widest):
+                held += int(part.end[last] - part.start[last])
+                last += 1
+            some = slice(begin, last)
+            rows = _Rows(part.row[some], part.start[some], part.end[some], part.prompt_at[some])
             blocks.append(_block(first, rows, device))
-            first, begin = first + held, end
+            first, begin = first + held, last
     start, end = (np.concatenate([getattr(part, name) for part in parts]) for name in ("start", "end"))
     prompt_at = np.concatenate([part.prompt_at for part in parts])
     own_at = (end - start).cumsum() - (end - start)
@@ -219,4 +220,5 @@ def _block(first: int, rows: _Rows, device: torch.device | str) -> Block:
 def _ranges(begins: Indices, ends: Indices) -> Indices:
     """begins[0] .. ends[0] - 1, begins[1] .. ends[1] - 1, ... one after the other."""
     counts = ends - begins
-    return np.arange(int(counts.sum())) - np.repeat(counts.cumsum() - counts, counts) + np.repeat(begins, counts)
+    found: Indices = np.arange(int(counts.sum())) - np.repeat(counts.cumsum() - counts - begins, counts)
+    return found

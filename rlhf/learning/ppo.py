@@ -25,7 +25,7 @@ from rlhf.learning.advantages import (
     token_rewards,
     whiten,
 )
-from rlhf.learning.configs import InputError, PPOConfig
+from rlhf.learning.configs import InputError, PPOConfig, TextConfig
 from rlhf.learning.forward import completion_log_probabilities
 from rlhf.learning.losses import policy_loss, value_loss
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
@@ -75,7 +75,7 @@ def run(folder: Path, config: PPOConfig) -> None:
     device = loop.set_up(config.engine)
     # 1. Networks, prompts, optimisers; then back to where an earlier attempt stopped.
     networks = _load(config, device)
-    prompts = read_training_prompts(folder, networks.policy.tokenizer, config)
+    prompts = read_training_prompts(folder, networks.policy.tokenizer, config.text)
     steps = config.num_iterations * config.num_epochs * config.rollouts_per_iteration // config.minibatch_size
     policy = loop.Learner(networks.policy.model, config.optimizer, steps)
     value = loop.Learner(networks.value.network, config.optimizer, steps, config.value_learning_rate)
@@ -116,12 +116,12 @@ def _load(config: PPOConfig, device: torch.device) -> Networks:
     return Networks(policy, reference.model, sft.model, reward, value)
 
 
-def read_training_prompts(folder: Path, tokenizer: PreTrainedTokenizerBase, config: PPOConfig) -> list[Prompt]:
+def read_training_prompts(folder: Path, tokenizer: PreTrainedTokenizerBase, text: TextConfig) -> list[Prompt]:
     path = folder / "data" / "prompts.parquet"
     rows = [row for row in tables.read_table(path, tables.PROMPTS) if row["split"] == "train"]
     if not rows:
         raise NoPrompts(f"{path}: found no prompt of the train split, expected at least one")
-    return [Prompt(row["prompt_id"], encode_prompt(tokenizer, row["prompt"], config.text)) for row in rows]
+    return [Prompt(row["prompt_id"], encode_prompt(tokenizer, row["prompt"], text)) for row in rows]
 
 
 def _iterate(

@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from rlhf.learning import records, tables
 from rlhf.learning.configs import InputError, TextConfig
 from rlhf.learning.records import Comparisons, comparisons
-from rlhf.learning.report import ScoredRanking, accuracy
+from rlhf.learning.report import Label, ScoredRanking, accuracy
 from rlhf.learning.rollouts import take
 from rlhf.learning.text import Batch, Encoded, encode, right_pad
 
@@ -235,13 +235,37 @@ def counts(rankings: Sequence[EncodedRanking], training: Sequence[EncodedRanking
     }
 
 
+def scored(rankings: Sequence[EncodedRanking], scores: Sequence[float]) -> list[ScoredRanking]:
+    """Rankings with the scores of their completions, as a report reads them. scores: (N,)."""
+    score_of = iter(scores)
+    return [
+        ScoredRanking(
+            prompt_id=r.row["prompt_id"],
+            ranks=r.row["ranks"],
+            scores=[next(score_of) for _ in r.sequences],
+            labeler=r.row["labeler"],
+            iteration=r.row["iteration"],
+            level=r.level,
+            completion_ids=r.row["completion_ids"],
+            completions=r.row["completions"],
+            edited=r.row["edited"],
+        )
+        for r in rankings
+    ]
+
+
+def labels(rankings: Sequence[EncodedRanking]) -> list[Label]:
+    """What people answered by themselves, of either split; a reviewer who saw their answers agrees too easily."""
+    return [
+        Label(r.row["prompt_id"], r.row["labeler"], r.row["completion_ids"], r.row["ranks"])
+        for r in rankings
+        if not r.row["adjudicated"]
+    ]
+
+
 def held_out_accuracy(rankings: Sequence[EncodedRanking], scores: Sequence[float]) -> dict[str, Any]:
     """Accuracy with its interval, clustered by prompt; None where nothing is held out. scores: (N,)."""
-    score_of = iter(scores)
-    scored = [
-        ScoredRanking(r.row["prompt_id"], r.row["ranks"], [next(score_of) for _ in r.sequences]) for r in rankings
-    ]
-    found = accuracy(scored)
+    found = accuracy(scored(rankings, scores))
     return {
         "accuracy": found.mean if found else None,
         "accuracy_low": found.low if found else None,

@@ -10,7 +10,8 @@ rankings are never trained on and never normalised on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf.learning import loop, rankings, reward_model, tables
+from rlhf.learning import checkpoint, loop, rankings, report, reward_model, tables
 from rlhf.learning.configs import RewardConfig
 from rlhf.learning.policy import load_policy, require_room
 from rlhf.learning.preference_losses import davidson_loss, pairwise_loss, rao_kupper_loss, tie_threshold
@@ -27,6 +28,7 @@ from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chu
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.sampling import Prompt, sample
 from rlhf.learning.sft import epoch_batches, num_steps
+from rlhf.learning.stats.scaling import Slope, slope
 from rlhf.learning.text import Encoded, encode
 from rlhf.learning.vocabulary import require_same_tokens
 
@@ -48,23 +50,37 @@ def run(folder: Path, config: RewardConfig) -> None:
     work = loop.Run(folder, "reward", config.engine, learner.total_steps)
     work.resume({"reward_model": model.network}, {"reward_model": learner})
     # 3. Steps, on rankings of like length, so that little is padded.
-    lengths = [max(sequence.length for sequence in ranking.sequences) for ranking in training]
     config = replace(config, tie_threshold=config.tie_threshold or _threshold(training, config.ties))
-    for epoch in range(work.step // steps_per_epoch, config.num_epochs):
-        batches = epoch_batches(lengths, config.batch_size, config.engine.seed, epoch)
-        for rows_of_step in batches[work.step - epoch * steps_per_epoch :]:
-            metrics = _train_step(model, learner, [training[row] for row in rows_of_step], config)
-            work.end_step("train", metrics, {})
+    for chosen in _batches(training, work.step, config):
+        work.end_step("train", _train_step(model, learner, chosen, config), {})
     # 4. Normalise, and see how it does on what it hasn't seen.
     samples = samples_of_policy(model, training, config, device)
     model = reward_model.normalise(
         model, _score(model, samples, config).mean(1).tolist(), _score(model, demonstrations, config).mean(1).tolist()
     )
-    scores = _score(model, _sequences(held_out), config) * model.gain + model.bias  # (N, H)
-    tables.write_table(folder / "rows.parquet", tables.REWARD_ROWS, rankings.scored_rows(held_out, scores))
+    raw = _score(model, _sequences(held_out), config)  # (N, H)
+    rows_out = rankings.scored_rows(held_out, raw * model.gain + model.bias)
+    tables.write_table(folder / "rows.parquet", tables.REWARD_ROWS, rows_out)
     reward_model.save(model, folder / "model")
+    # 5. The report card, for which smaller models may be trained.
+    scores = raw.mean(1).tolist()
+    scaling = _scaling(training, held_out, scores, config, work)
+    labelers = {ranking.row["labeler"] for ranking in training}
+    card = report.card(rankings.scored(held_out, scores), rankings.labels(encoded), labelers, scaling)
+    checkpoint.replace_text(folder / "report.json", json.dumps(card, indent=1))
     counts = rankings.counts(encoded, training) | {"tie_threshold": config.tie_threshold}
-    work.finish(rankings.held_out_accuracy(held_out, scores.mean(1).tolist()) | counts, ["model", "rows.parquet"])
+    metrics = rankings.held_out_accuracy(held_out, scores) | counts | report.headline(card)
+    work.finish(metrics, ["model", "report.json", "rows.parquet"])
+
+
+def _batches(training: Sequence[EncodedRanking], done: int, config: RewardConfig) -> Iterator[list[EncodedRanking]]:
+    """The rankings of every optimiser step after the first `done`, epoch after epoch, those of like length together."""
+    lengths = [max(sequence.length for sequence in ranking.sequences) for ranking in training]
+    per_epoch = num_steps(len(training), config.batch_size, 1)
+    for epoch in range(done // per_epoch, config.num_epochs):
+        batches = epoch_batches(lengths, config.batch_size, config.engine.seed, epoch)
+        for rows in batches[max(0, done - epoch * per_epoch) :]:
+            yield [training[row] for row in rows]
 
 
 def _threshold(training: Sequence[EncodedRanking], ties: str) -> float | None:
@@ -134,6 +150,45 @@ def _loss(scores: Tensor, batch: RankingBatch, weights: Tensor, config: RewardCo
     return likelihood(
         scores, batch.winners, batch.losers, batch.tied, weights, config.tie_threshold, config.label_smoothing
     )
+
+
+def _scaling(
+    training: Sequence[EncodedRanking],
+    held_out: Sequence[EncodedRanking],
+    scores: Sequence[float],
+    config: RewardConfig,
+    work: loop.Run,
+) -> Slope | None:
+    """Accuracy by number of training rankings; None where no share is asked for, or nothing is held out.
+
+    Shares are nested: prompts in a seeded order, the first so many. Each model starts where the large one did. Nothing
+    of this is in a checkpoint; a run that is killed here does it again, to the same end.
+    """
+    prompt_ids = sorted({ranking.row["prompt_id"] for ranking in training})
+    order = [prompt_ids[place] for place in loop.epoch_order(len(prompt_ids), config.engine.seed, config.num_epochs)]
+    right, clusters = report.outcomes(rankings.scored(held_out, scores))
+    sizes, outcomes = [], []
+    for share in sorted(config.scaling_shares):
+        kept = set(order[: max(1, round(share * len(order)))])
+        part = [ranking for ranking in training if ranking.row["prompt_id"] in kept]
+        model = _small_model(part, config, work)
+        found = _score(model, _sequences(held_out), config).mean(1).tolist()
+        sizes.append(len(part))
+        outcomes.append(report.outcomes(rankings.scored(held_out, found))[0])
+    if not sizes or len(set(clusters)) < 2:
+        return None
+    return slope([*sizes, len(training)], [*outcomes, right], clusters)
+
+
+def _small_model(part: Sequence[EncodedRanking], config: RewardConfig, work: loop.Run) -> RewardModel:
+    device = torch.device("cuda" if config.engine.device != "cpu" and torch.cuda.is_available() else "cpu")
+    model = reward_model.load(config.model, device, config.engine.seed, config.num_heads)
+    steps = config.num_epochs * num_steps(len(part), config.batch_size, 1)
+    learner = loop.Learner(model.network, config.optimizer, steps)
+    for chosen in _batches(part, 0, config):
+        work.log("scaling", _train_step(model, learner, chosen, config) | {"num_train": len(part)})
+        work.stop_if_asked()
+    return model
 
 
 def _demonstrations(folder: Path, model: RewardModel, config: RewardConfig) -> list[Encoded]:

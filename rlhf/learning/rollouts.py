@@ -67,15 +67,18 @@ def roll_out(
     max_new_tokens: int,
     seed: int,
     batch_size: int,
+    group_size: int = 1,
 ) -> Rollouts:
-    """Sample one completion for each drawn prompt; a prompt comes once per pass, so its noise is (seed, pass, prompt
-    id)."""
+    """Sample `group_size` completions for each drawn prompt, those of a prompt one after the other.
+
+    A prompt comes once per pass, so the noise of a completion is that of (seed, pass, prompt id, sample index).
+    """
     samples: list[Sample] = []
     for number, group in groupby(drawn, key=lambda pair: pair[0]):
         samples += sample(
             policy,
             [prompts[index] for _, index in group],
-            num_samples=1,
+            num_samples=group_size,
             temperature=temperature,
             max_new_tokens=max_new_tokens,
             seed=mix(seed, number),
@@ -83,7 +86,8 @@ def roll_out(
         )
     device = policy.model.device
     sequences = [
-        Encoded(done.prompt_id, prompts[index].ids, done.ids) for done, (_, index) in zip(samples, drawn, strict=True)
+        Encoded(done.prompt_id, prompts[drawn[place // group_size][1]].ids, done.ids)
+        for place, done in enumerate(samples)
     ]
     return Rollouts(
         batch=right_pad(sequences, policy.pad_id, device),

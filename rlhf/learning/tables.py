@@ -66,6 +66,8 @@ RANKINGS = pa.schema(
     ]
 )
 PROMPTS = pa.schema([("prompt_id", INT), ("prompt", PROMPT), ("split", TEXT)])
+# What a prompt asks for beyond preference: the answer of a verifier ("" for none), and whether it is about safety.
+TARGETS = pa.schema([("prompt_id", INT), ("answer", TEXT), ("safety", FLAG)])
 PAIRS = pa.schema(
     [("pair_id", INT), ("prompt_id", INT), ("prompt", PROMPT), ("completion_a", TEXT), ("completion_b", TEXT)]
 )

@@ -21,7 +21,7 @@ from rlhf.learning.forward import (
     token_log_probabilities,
 )
 from rlhf.learning.text import Encoded, right_pad
-from tests.learning.architectures import NAMES, random_model
+from tests.learning.architectures import GROUPED, NAMES, random_model
 
 A, B, C = list(range(20, 32)), list(range(40, 60)), [7, 8, 9]
 ROWS = [  # prompts shared by three, two and two rows (too short to be worth sharing), and one alone; one empty answer
@@ -140,9 +140,7 @@ def test_a_row_does_not_depend_on_what_it_is_packed_with(batched: list[int]) -> 
 def test_an_architecture_whose_attention_is_its_own_keeps_it() -> None:
     bloom = BloomForCausalLM(BloomConfig(vocab_size=120, hidden_size=32, n_layer=2, n_head=4)).eval()  # ALiBi
     sinks = GptOssForCausalLM(  # a learned logit beside every row of scores
-        GptOssConfig(
-            vocab_size=120, num_key_value_heads=2, head_dim=8, num_local_experts=2, num_experts_per_tok=1, **_OSS
-        )
+        GptOssConfig(vocab_size=120, num_local_experts=2, num_experts_per_tok=1, head_dim=8, **GROUPED)
     ).eval()
     for model in (bloom, sinks):
         model.set_attn_implementation(NAME)

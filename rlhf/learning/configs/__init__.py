@@ -7,10 +7,12 @@ A configuration is unpacked before the maths: losses take numbers, never a confi
 from rlhf.learning.configs.direct import DPOConfig
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, SamplingConfig, TextConfig
 from rlhf.learning.configs.errors import ConfigError, InputError
+from rlhf.learning.configs.group import GRPOConfig
 from rlhf.learning.configs.judging import EstimateConfig, JudgeConfig
 from rlhf.learning.configs.ppo import PPOConfig
 from rlhf.learning.configs.reading import CONFIGS, Config, from_dict, read, to_dict
 from rlhf.learning.configs.reward import RewardConfig
+from rlhf.learning.configs.rewards import RewardsConfig
 from rlhf.learning.configs.sampling import BestOfNConfig, SampleConfig
 from rlhf.learning.configs.sft import SFTConfig
 
@@ -22,11 +24,13 @@ __all__ = [
     "DPOConfig",
     "EngineConfig",
     "EstimateConfig",
+    "GRPOConfig",
     "InputError",
     "JudgeConfig",
     "OptimizerConfig",
     "PPOConfig",
     "RewardConfig",
+    "RewardsConfig",
     "SFTConfig",
     "SampleConfig",
     "SamplingConfig",

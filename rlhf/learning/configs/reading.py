@@ -11,13 +11,24 @@ from typing import Any, Literal
 
 from rlhf.learning.configs.direct import DPOConfig
 from rlhf.learning.configs.errors import ConfigError, require
+from rlhf.learning.configs.group import GRPOConfig
 from rlhf.learning.configs.judging import EstimateConfig, JudgeConfig
 from rlhf.learning.configs.ppo import PPOConfig
 from rlhf.learning.configs.reward import RewardConfig
 from rlhf.learning.configs.sampling import BestOfNConfig, SampleConfig
 from rlhf.learning.configs.sft import SFTConfig
 
-Config = SFTConfig | RewardConfig | SampleConfig | BestOfNConfig | PPOConfig | DPOConfig | JudgeConfig | EstimateConfig
+Config = (
+    SFTConfig
+    | RewardConfig
+    | SampleConfig
+    | BestOfNConfig
+    | PPOConfig
+    | DPOConfig
+    | GRPOConfig
+    | JudgeConfig
+    | EstimateConfig
+)
 
 CONFIGS: dict[str, type[Config]] = {
     "sft": SFTConfig,
@@ -26,6 +37,7 @@ CONFIGS: dict[str, type[Config]] = {
     "best_of_n": BestOfNConfig,
     "ppo": PPOConfig,
     "dpo": DPOConfig,
+    "grpo": GRPOConfig,
     "judge": JudgeConfig,
     "estimate": EstimateConfig,
 }

@@ -38,6 +38,10 @@ class RewardConfig:
     policy: str | None = None
     num_samples: int = 256  # of the policy, one for each of as many training prompts
 
+    # Further models on these shares of the training prompts, for what more labels would buy: (0.25, 0.5) costs 0.75 of
+    # the training again. They are thrown away.
+    scaling_shares: tuple[float, ...] = ()
+
     def __post_init__(self) -> None:
         check_batches(self.model, self.num_epochs, self.batch_size, self.micro_batch_size)
         require(
@@ -60,4 +64,6 @@ class RewardConfig:
         for labeler, weight in self.labeler_weights.items():
             require(0 <= weight < float("inf"), f"labeler_weights: expected 0 or more for {labeler}, found {weight}")
         require(self.num_heads >= 1, f"num_heads: expected at least 1, found {self.num_heads}")
+        for share in self.scaling_shares:
+            require(0 < share < 1, f"scaling_shares: expected 0 < x < 1, found {share}")
         require(self.num_samples >= 2, f"num_samples: expected at least 2, found {self.num_samples}")
