@@ -96,7 +96,9 @@ def score(rewards: Rewards, batch: Batch, partition: Sequence[Sequence[int]]) ->
         NonFiniteScore: a reward model gave none; no step has been taken on it.
     """
     config = rewards.config
-    texts = [verifiers.visible(decode(rewards.tokenizer, ids), config.thinking_end) for ids in _completions(batch)]
+    texts: list[str] = []
+    if config.verifier != "none" or config.thinking_end is not None:
+        texts = [verifiers.visible(decode(rewards.tokenizer, ids), config.thinking_end) for ids in _completions(batch)]
     read = batch if config.thinking_end is None else _visible_batch(rewards, batch, texts)
     found = torch.zeros(len(batch.row_ids), device=batch.lengths.device)
     if rewards.models:
