@@ -1,4 +1,4 @@
-"""What completions are worth: reward models, verifiers, a judge and penalties put together behind one function, `score`.
+"""What completions are worth: reward models, verifiers, a judge and penalties put together, behind one `score`.
 
     score = reward models (one, their mean, minimum or lower bound, or Llama 2's piecewise helpful / safe)
             + verifier_weight [the visible answer is right] + judge_weight x mark - length_penalty x tokens
