@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.learning import loop, reward_model, tables
+from rlhf.learning import rewards as worth
 from rlhf.learning.advantages import (
     explained_variance,
     generalized_advantages,
@@ -30,6 +31,7 @@ from rlhf.learning.forward import completion_log_probabilities
 from rlhf.learning.losses import policy_loss, value_loss
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.reward_model import RewardModel, completion_values
+from rlhf.learning.rewards import Rewards
 from rlhf.learning.rollouts import (
     Measured,
     Rollouts,
@@ -56,8 +58,8 @@ class Networks:
     policy: Policy
     reference: PreTrainedModel
     sft: PreTrainedModel
-    reward: RewardModel
     value: RewardModel
+    rewards: Rewards
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,9 @@ def run(folder: Path, config: PPOConfig) -> None:
     """Train, and write model/, value/ and the result."""
     device = loop.set_up(config.engine)
     # 1. Networks, prompts, optimisers; then back to where an earlier attempt stopped.
-    networks = _load(config, device)
+    networks = _load(folder, config, device)
     prompts = read_training_prompts(folder, networks.policy.tokenizer, config.text)
+    worth.require_targets(networks.rewards, [prompt.prompt_id for prompt in prompts])
     steps = config.num_iterations * config.num_epochs * config.rollouts_per_iteration // config.minibatch_size
     policy = loop.Learner(networks.policy.model, config.optimizer, steps)
     value = loop.Learner(networks.value.network, config.optimizer, steps, config.value_learning_rate)
@@ -99,21 +102,21 @@ def run(folder: Path, config: PPOConfig) -> None:
     work.finish(metrics, ["model", "value"])
 
 
-def _load(config: PPOConfig, device: torch.device) -> Networks:
+def _load(folder: Path, config: PPOConfig, device: torch.device) -> Networks:
     policy = load_policy(config.model, device)
     require_room(policy.model, config.text)
     start = load_policy(
         config.model, device
     )  # from disk again: a resumed policy is no longer what the run started from
     sft = start if config.sft_model == config.model else load_policy(config.sft_model, device)
-    reward = reward_model.load_trained(config.reward_model, device)
+    targets = folder / "data" / "targets.parquet"
+    rewards = worth.load(config.rewards, config.reward_model, config.model, policy.tokenizer, targets, device)
     value = reward_model.load_trained(config.reward_model, device)
     require_same_tokens(config.model, policy.tokenizer, config.sft_model, sft.tokenizer)
-    require_same_tokens(config.model, policy.tokenizer, config.reward_model, reward.tokenizer)
-    for frozen in (start.model, sft.model, reward.network):
+    for frozen in (start.model, sft.model):
         frozen.requires_grad_(False)
     reference = start if config.kl_reference == "start" else sft
-    return Networks(policy, reference.model, sft.model, reward, value)
+    return Networks(policy, reference.model, sft.model, value, rewards)
 
 
 def read_training_prompts(folder: Path, tokenizer: PreTrainedTokenizerBase, text: TextConfig) -> list[Prompt]:
@@ -152,12 +155,12 @@ def _iterate(
             networks.policy.model,
             networks.reference,
             networks.sft,
-            networks.reward,
             networks.value,
             config.temperature,
         )
+        scores = worth.score(networks.rewards, rollouts.batch, partition)
     # 3. Scores, rewards, advantages.
-    scores = end_of_text_rule(measured.scores, rollouts.finished, config.missing_eos_score)
+    scores = end_of_text_rule(scores, rollouts.finished, config.missing_eos_score)
     rewards, targets = _aim(rollouts, measured, scores, kl_coefficient, config)
     # 4. Updates.
     learning_rate = policy.learning_rate

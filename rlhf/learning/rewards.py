@@ -1,13 +1,14 @@
-"""What completions are worth: reward models, verifiers and penalties put together, behind one function, `score`.
+"""What completions are worth: reward models, verifiers, a judge and penalties put together, behind one `score`.
 
     score = reward models (one, their mean, minimum or lower bound, or Llama 2's piecewise helpful / safe)
-            + verifier_weight [the visible answer is right] - length_penalty x tokens
+            + verifier_weight [the visible answer is right] + judge_weight x mark - length_penalty x tokens
 
 PPO, GRPO and RLOO take it as it is. Scores of reward models are normalised; Llama 2's combination works on raw ones.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from rlhf.learning import reward_model, tables, verifiers
+from rlhf.learning import llm_judge, reward_model, tables, verifiers
 from rlhf.learning.advantages import whiten
 from rlhf.learning.configs import InputError, RewardsConfig
+from rlhf.learning.llm_judge import Endpoint
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.rollouts import take
 from rlhf.learning.text import Batch, Encoded, decode, right_pad
@@ -46,6 +48,7 @@ class Rewards:
     models: Mapping[str, RewardModel]  # by path
     safety_model: RewardModel | None = None
     targets: Mapping[int, Target] = field(default_factory=dict)  # by prompt id
+    judge: Endpoint | None = None
 
 
 def load(
@@ -72,7 +75,12 @@ def load(
         models=models,
         safety_model=None if safety is None else _load_model(safety, policy_path, tokenizer, device),
         targets=_read_targets(targets, config),
+        judge=None if config.judge_url is None else _endpoint(config, config.judge_url),
     )
+
+
+def _endpoint(config: RewardsConfig, url: str) -> Endpoint:
+    return Endpoint(url, config.judge_model, config.judge_question, os.environ.get("OPENAI_API_KEY", ""))
 
 
 def require_targets(rewards: Rewards, prompt_ids: Sequence[int]) -> None:
@@ -96,7 +104,9 @@ def score(rewards: Rewards, batch: Batch, partition: Sequence[Sequence[int]]) ->
         NonFiniteScore: a reward model gave none; no step has been taken on it.
     """
     config = rewards.config
-    texts = [verifiers.visible(decode(rewards.tokenizer, ids), config.thinking_end) for ids in _completions(batch)]
+    texts: list[str] = []
+    if config.verifier != "none" or config.thinking_end is not None or rewards.judge is not None:
+        texts = [verifiers.visible(decode(rewards.tokenizer, ids), config.thinking_end) for ids in _completions(batch)]
     read = batch if config.thinking_end is None else _visible_batch(rewards, batch, texts)
     found = torch.zeros(len(batch.row_ids), device=batch.lengths.device)
     if rewards.models:
@@ -105,6 +115,9 @@ def score(rewards: Rewards, batch: Batch, partition: Sequence[Sequence[int]]) ->
         answers = [rewards.targets[prompt_id].answer for prompt_id in batch.row_ids]
         right = [verifiers.is_right(config.verifier, *pair) for pair in zip(texts, answers, strict=True)]
         found = found + config.verifier_weight * torch.tensor(right, dtype=found.dtype, device=found.device)
+    if rewards.judge is not None:
+        marks = llm_judge.scores(rewards.judge, batch.row_ids, _prompts(rewards, batch), texts)
+        found = found + config.judge_weight * torch.tensor(marks, dtype=found.dtype, device=found.device)
     if config.length_penalty:
         found = found - config.length_penalty * batch.completion_mask.sum(1)
     return found
@@ -160,6 +173,11 @@ def _raw(model: RewardModel, name: str, batch: Batch, partition: Sequence[Sequen
 def _completions(batch: Batch) -> list[list[int]]:
     counts = batch.completion_mask.sum(1).tolist()
     return [ids[:count] for ids, count in zip(batch.completion_ids.tolist(), counts, strict=True)]
+
+
+def _prompts(rewards: Rewards, batch: Batch) -> list[str]:
+    lengths = batch.prompt_lengths.tolist()
+    return [decode(rewards.tokenizer, ids[:n]) for ids, n in zip(batch.input_ids.tolist(), lengths, strict=True)]
 
 
 def _visible_batch(rewards: Rewards, batch: Batch, texts: Sequence[str]) -> Batch:

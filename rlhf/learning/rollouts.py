@@ -22,7 +22,6 @@ from rlhf.learning.reward_model import (
     RewardModel,
     completion_values,
     groups_by_length,
-    last_token_scores,
 )
 from rlhf.learning.sampling import Prompt, Sample, mix, sample
 from rlhf.learning.text import Batch, Encoded, right_pad
@@ -48,7 +47,6 @@ class Measured:
     reference_log_probabilities: Tensor  # (B, C)
     sft_log_probabilities: Tensor  # (B, C)
     values: Tensor  # (B, C), V(s_t) before token t
-    scores: Tensor  # (B,), normalised, of whole completions
 
 
 def prompts_of_iteration(num_prompts: int, num_rollouts: int, seed: int, iteration: int) -> list[tuple[int, int]]:
@@ -136,7 +134,6 @@ def measure(
     policy: PreTrainedModel,
     reference: PreTrainedModel,
     sft: PreTrainedModel,
-    reward: RewardModel,
     value: RewardModel,
     temperature: float,
 ) -> Measured:
@@ -146,9 +143,7 @@ def measure(
     """
     shape, device = rollouts.batch.completion_mask.shape, rollouts.finished.device
     empty = torch.zeros(shape, device=device)
-    found = Measured(
-        empty, empty.clone(), empty.clone(), empty.clone(), empty.clone(), torch.zeros(shape[0], device=device)
-    )
+    found = Measured(empty, empty.clone(), empty.clone(), empty.clone(), empty.clone())
     for rows in partition:
         batch = take(rollouts.batch, rows)
         log_probabilities, entropies = completion_log_probabilities_and_entropy(policy, batch, temperature)
@@ -160,5 +155,4 @@ def measure(
         found.reference_log_probabilities[rows, :width] = of_reference
         found.sft_log_probabilities[rows, :width] = of_sft
         found.values[rows, :width] = completion_values(value, batch)
-        found.scores[rows] = reward.normalised(last_token_scores(reward, batch))
     return found

@@ -198,7 +198,7 @@ def test_bad_input_is_named_before_any_step(llama_path: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"reward_model": None}, "reward_model: expected a path or a verifier in rewards, found neither"),
+        ({"reward_model": None}, "reward_model: expected a path, or a verifier or a judge in rewards, found none"),
         ({"group_size": 1}, "group_size: expected at least 2"),
         (
             {"minibatch_size": 100, "micro_batch_size": 50},

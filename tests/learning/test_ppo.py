@@ -14,12 +14,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from rlhf.learning import ppo, reward_model
-from rlhf.learning.configs import EngineConfig, OptimizerConfig, PPOConfig
+from rlhf.learning.configs import EngineConfig, OptimizerConfig, PPOConfig, RewardsConfig
 from rlhf.learning.forward import completion_log_probabilities
 from rlhf.learning.policy import load_policy
+from rlhf.learning.rewards import Rewards, score
 from rlhf.learning.rollouts import Rollouts, measure, micro_batches, minibatches, prompts_of_iteration, roll_out, take
 from rlhf.learning.sampling import Prompt
-from rlhf.learning.tables import PROMPTS, write_table
+from rlhf.learning.tables import PROMPTS, TARGETS, TableError, write_table
 from rlhf.learning.text import Encoded, encode_prompt, right_pad
 from rlhf.learning.vocabulary import OtherTokens
 from tests.learning.conftest import question
@@ -87,7 +88,7 @@ def test_before_any_update_every_log_probability_is_the_references_to_the_bit(
     reward = reward_model.load(str(any_model[0]), CPU)
     reference = load_policy(str(any_model[0]), CPU).model
     partition = [part for rows in minibatches(12, 6, 0, 0) for part in micro_batches(rollouts.batch, rows, 3)]
-    found = measure(rollouts, partition, policy.model, reference, reference, reward, reward, temperature)
+    found = measure(rollouts, partition, policy.model, reference, reference, reward, temperature)
     assert torch.equal(found.log_probabilities, found.reference_log_probabilities)
     for rows in partition:  # with gradients, as the update takes them
         again = completion_log_probabilities(policy.model, take(rollouts.batch, rows), temperature)
@@ -123,11 +124,11 @@ def test_scores_are_those_of_the_last_real_token_and_come_back_in_row_order(llam
     policy, rollouts = rollouts_of(llama_path, "chat")
     reward = reward_model.load(str(llama_path), CPU)
     partition = [[3, 0, 7], [1, 2, 11, 10], [4, 5, 6, 8, 9]]
-    found = measure(rollouts, partition, policy.model, policy.model, policy.model, reward, reward, 1.0)
+    found = score(Rewards(RewardsConfig(), policy.tokenizer, {"reward": reward}), rollouts.batch, partition)
     for row in range(12):
         ids = rollouts.batch.input_ids[row, : rollouts.batch.lengths[row]].tolist()
         alone = reward_model.score(reward, [Encoded(0, ids[:1], ids[1:])], 1)[0]
-        assert found.scores[row].item() == pytest.approx(alone, abs=1e-5)
+        assert found[row].item() == pytest.approx(alone, abs=1e-5)
 
 
 def test_a_completion_without_end_of_text_gets_the_fixed_score() -> None:
@@ -235,3 +236,19 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(llama_path: Path, 
     timed = {"tokens_per_second", "time"}
     lines = [{k: v for k, v in line.items() if k not in timed} for line in metric_lines(folder)]
     assert lines == [{k: v for k, v in line.items() if k not in timed} for line in metric_lines(whole)]
+
+
+def test_ppo_takes_composed_rewards(llama_path: Path, tmp_path: Path) -> None:
+    """A verifier that everything passes adds its weight to the score; without answers the run doesn't start."""
+    reward_path = new_reward_model(tmp_path / "reward", llama_path)
+    scores = []
+    for name, rewards in (("plain", RewardsConfig()), ("verified", RewardsConfig(verifier="regex", verifier_weight=2))):
+        folder = prompts_folder(tmp_path / name)
+        rows = [{"prompt_id": i, "answer": "^", "safety": False} for i in range(12)]
+        write_table(folder / "data/targets.parquet", TARGETS, rows)
+        ppo.run(folder, ppo_config(llama_path, reward_path, "chat", num_iterations=1, rewards=rewards))
+        scores.append(metric_lines(folder)[0]["score"])
+    assert scores[1] == pytest.approx(scores[0] + 2, abs=1e-4)
+    with pytest.raises(TableError, match="targets.parquet: expected a Parquet file"):
+        verified = RewardsConfig(verifier="regex")
+        ppo.run(prompts_folder(tmp_path / "none"), ppo_config(llama_path, reward_path, "chat", rewards=verified))

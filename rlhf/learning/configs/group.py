@@ -45,8 +45,8 @@ class GRPOConfig:
         check_batches(self.model, self.num_epochs, self.minibatch_size, self.micro_batch_size)
         require(self.reward_model != "", "reward_model: expected a path, found nothing")
         require(
-            self.reward_model is not None or self.rewards.verifier != "none",
-            "reward_model: expected a path or a verifier in rewards, found neither",
+            self.reward_model is not None or self.rewards.verifier != "none" or self.rewards.judge_url is not None,
+            "reward_model: expected a path, or a verifier or a judge in rewards, found none",
         )
         require(
             self.reward_model is not None or not (self.rewards.models or self.rewards.safety_model),

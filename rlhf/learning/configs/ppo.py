@@ -7,11 +7,13 @@ from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
 from rlhf.learning.configs.errors import check_batches, require
+from rlhf.learning.configs.rewards import RewardsConfig
 
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """PPO with a value model started from the reward model. In: data/prompts.parquet. Out: model/, value/."""
+    """PPO with a value model started from the reward model. In: data/prompts.parquet (and data/targets.parquet for
+    verifiers and safety tags). Out: model/, value/."""
 
     model: str
     reward_model: str
@@ -21,6 +23,7 @@ class PPOConfig:
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(learning_rate=1e-6, schedule="constant", warmup_share=0.0)
     )
+    rewards: RewardsConfig = field(default_factory=RewardsConfig)  # what counts besides the reward model
     value_learning_rate: float = 1e-5
     temperature: float = 1.0  # of rollouts; log-probabilities everywhere are taken at it
     num_iterations: int = 200

@@ -25,6 +25,14 @@ class RewardsConfig:
     verifier: Literal["none", "exact", "number", "regex"] = "none"  # against the answer in data/targets.parquet
     verifier_weight: float = 1.0  # what a right answer adds to the score
     thinking_end: str | None = None  # e.g. "</think>": what stands before its last occurrence is hidden from everybody
+    # A language model behind an OpenAI-compatible endpoint (its key: OPENAI_API_KEY), up to /chat/completions.
+    judge_url: str | None = None
+    judge_model: str = ""
+    judge_weight: float = 1.0  # what its best mark adds to the score
+    judge_question: str = (
+        "How good is the answer to the last message of the conversation? Reply with one number from 0 (useless) to 10 "
+        "(perfect) and nothing else."
+    )
     length_penalty: float = 0.0  # taken from the score for each token of the completion
 
     def __post_init__(self) -> None:
@@ -35,4 +43,8 @@ class RewardsConfig:
         )
         require(self.safety_model != "", "rewards.safety_model: expected a path, found nothing")
         require(self.thinking_end != "", "rewards.thinking_end: expected a text, found nothing")
+        require(
+            self.judge_url is None or bool(self.judge_model),
+            f"rewards.judge_model: expected a name for the judge at {self.judge_url}, found nothing",
+        )
         require(self.length_penalty >= 0, f"rewards.length_penalty: expected 0 or more, found {self.length_penalty}")
