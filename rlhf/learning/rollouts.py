@@ -17,13 +17,14 @@ from transformers import PreTrainedModel
 
 from rlhf.learning import loop
 from rlhf.learning.forward import completion_log_probabilities, completion_log_probabilities_and_entropy
+from rlhf.learning.noise import mix
 from rlhf.learning.policy import Policy
 from rlhf.learning.reward_model import (
     RewardModel,
     completion_values,
     groups_by_length,
 )
-from rlhf.learning.sampling import Prompt, Sample, mix, sample
+from rlhf.learning.sampling import Prompt, Sample, sample
 from rlhf.learning.text import Batch, Encoded, right_pad
 
 NUM_LENGTH_GROUPS = 2  # forwards of a micro-batch, short rows apart from long ones; more cost more than they save

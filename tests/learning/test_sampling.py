@@ -12,9 +12,11 @@ import torch
 
 from rlhf.learning import sampling
 from rlhf.learning.configs import SampleConfig, SamplingConfig, TextConfig
+from rlhf.learning.decoding import pick, smaller_bucket
 from rlhf.learning.forward import completion_log_probabilities
+from rlhf.learning.noise import mix, noise_keys, uniform
 from rlhf.learning.policy import Policy, load_policy
-from rlhf.learning.sampling import Prompt, Sample, mix, noise_keys, pick, sample, smaller_bucket, uniform
+from rlhf.learning.sampling import Prompt, Sample, sample
 from rlhf.learning.tables import SAMPLE_ROWS, read_table, sha256
 from rlhf.learning.text import Encoded, encode_prompt, right_pad
 from tests.learning.conftest import question
@@ -144,7 +146,7 @@ def test_the_kind_writes_rows_and_a_second_start_the_same_rows(
     assert [(row["prompt_id"], row["sample_index"]) for row in rows] == [(50 + i, j) for i in range(6) for j in (0, 1)]
     assert all(row["num_tokens"] == 12 or row["finished"] for row in rows)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [4, 8, 12] and lines[0]["total_steps"] == 12
+    assert [line["step"] for line in lines] == [5, 10, 12] and lines[0]["total_steps"] == 12
     result = json.loads((folder / "result.json").read_text())
     assert result["outputs"] == {"rows.parquet": sha256(folder / "rows.parquet")}
     for name in ("result.json", "rows.parquet"):
