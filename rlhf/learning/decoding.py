@@ -71,18 +71,42 @@ class _Layer(DynamicLayer):
         keys, values = self.buffers
         return keys[:, :, begin : end + 1], values[:, :, begin : end + 1]
 
+    def lay_out(self, rows: Tensor, columns: slice, num_rows: int, room: int, *states: Tensor) -> None:
+        """Write keys and values, (P, K, T, D) each, into some rows and columns of the buffers, made where missing."""
+        if self.buffers is None:
+            keys, values = (x.new_zeros(num_rows, x.shape[1], room, x.shape[3]) for x in states)
+            self.buffers, self.is_initialized = (keys, values), True
+        for buffer, written in zip(self.buffers, states, strict=True):
+            buffer[rows, :, columns] = written
+
+    def held(self) -> tuple[Tensor, Tensor]:
+        """What the one forward before any buffers wrote."""
+        assert self.keys is not None and self.values is not None
+        return self.keys, self.values
+
+    def keep(self, rows: Tensor) -> None:
+        assert self.buffers is not None
+        keys, values = self.buffers
+        self.buffers = keys.index_select(0, rows), values.index_select(0, rows)
+
+    def shift(self, begin: int, end: int) -> None:
+        assert self.buffers is not None
+        for buffer in self.buffers:
+            buffer[:, :, : end - begin] = buffer[:, :, begin:end].clone()
+
     def get_seq_length(self) -> int:
         return 0 if self.buffers is None else self.window.end - self.window.begin
 
 
-def _cache(model: PreTrainedModel, window: _Window) -> DynamicCache:
+def _cache(model: PreTrainedModel, window: _Window) -> tuple[DynamicCache, list[_Layer]]:
     cache = DynamicCache(config=model.config)
     others = sorted({type(layer).__name__ for layer in cache.layers} - {"DynamicLayer", "DynamicSlidingWindowLayer"})
     if others:
         raise ModelError(f"{model.config.model_type}: expected layers that cache keys and values, found {others}")
     # Windows of attention are kept by the mask: a row that joins late brings its own past.
-    cache.layers = [_Layer(window) for _ in cache.layers]
-    return cache
+    layers = [_Layer(window) for _ in cache.layers]
+    cache.layers = list(layers)
+    return cache, layers
 
 
 class Decoder:
@@ -110,7 +134,7 @@ class Decoder:
         self.mask = torch.zeros(size, self.room, dtype=torch.bool, device=device)
         self.stops = torch.tensor(sorted(policy.stop_ids), device=device)
         self.window = _Window()
-        self.cache = _cache(policy.model, self.window)
+        self.cache, self.layers = _cache(policy.model, self.window)
         self.logits = torch.zeros(size, 0, device=device)
 
     def run(self) -> Iterator[tuple[int, Drawn]]:
@@ -145,14 +169,8 @@ class Decoder:
         self.lengths[rows] = [len(job.prompt_ids) for job in jobs]
         counts = torch.from_numpy(self.lengths[rows]).to(device)
         columns = slice(self.window.end - width, self.window.end)
-        for layer, (keys, values) in zip(self.cache.layers, read, strict=True):
-            if layer.buffers is None:
-                layer.buffers = tuple(
-                    x.new_zeros(len(self.job_of), x.shape[1], self.room, x.shape[3]) for x in (keys, values)
-                )
-                layer.is_initialized = True
-            for buffer, states in zip(layer.buffers, (keys, values), strict=True):
-                buffer[chosen, :, columns] = states[source]
+        for layer, (keys, values) in zip(self.layers, read, strict=True):
+            layer.lay_out(chosen, columns, len(self.job_of), self.room, keys[source], values[source])
         self.mask[chosen] = False
         self.mask[chosen, columns] = torch.arange(width, device=device) >= width - counts[:, None]
         if self.logits.shape[1] == 0:
@@ -187,8 +205,8 @@ class Decoder:
     def _keep(self, rows: NDArray[np.int64]) -> None:
         """Drop all other rows."""
         kept = torch.from_numpy(rows).to(self.mask.device)
-        for layer in self.cache.layers:
-            layer.buffers = tuple(buffer.index_select(0, kept) for buffer in layer.buffers)
+        for layer in self.layers:
+            layer.keep(kept)
         self.mask = self.mask[kept]
         self.job_of, self.num_ids, self.lengths = self.job_of[rows], self.num_ids[rows], self.lengths[rows]
         self.keys, self.ids, self.totals = self.keys[rows], self.ids[rows], self.totals[rows]
@@ -196,9 +214,8 @@ class Decoder:
     def _shift(self) -> None:
         """Move the window to the left end of the room."""
         begin, end = self.window.begin, self.window.end
-        for layer in self.cache.layers:
-            for buffer in layer.buffers:
-                buffer[:, :, : end - begin] = buffer[:, :, begin:end].clone()
+        for layer in self.layers:
+            layer.shift(begin, end)
         self.mask[:, : end - begin] = self.mask[:, begin:end].clone()
         self.window.begin, self.window.end = 0, end - begin
 
@@ -231,7 +248,7 @@ def _sees_everything(model: PreTrainedModel) -> bool:
 def _read_prompts(policy: Policy, prompts: Sequence[list[int]]) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """Logits (P, V) behind every prompt, and each layer's keys and values (P, K, T, D), prompts at the right end."""
     model, device = policy.model, policy.model.device
-    cache = _cache(model, _Window())
+    cache, layers = _cache(model, _Window())
     if not can_pack(model):
         padded = left_pad(prompts, policy.pad_id, device)
         logits = model(
@@ -242,7 +259,7 @@ def _read_prompts(policy: Policy, prompts: Sequence[list[int]]) -> tuple[Tensor,
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        return logits, [(layer.keys, layer.values) for layer in cache.layers]
+        return logits, [layer.held() for layer in layers]
     batch = right_pad([Encoded(row, ids, []) for row, ids in enumerate(prompts)], policy.pad_id, device)
     stream = batch.stream
     inputs = model_inputs(model, batch)[0] | {"past_key_values": cache, "use_cache": True}
@@ -252,9 +269,11 @@ def _read_prompts(policy: Policy, prompts: Sequence[list[int]]) -> tuple[Tensor,
     places = (stream.last[:, None] - batch.lengths[:, None] + 1 + columns).clamp(min=0).flatten()
 
     def rows(states: Tensor) -> Tensor:  # (1, K, N, D) -> (P, K, T, D)
-        return states[0].index_select(1, places).unflatten(1, (len(prompts), width)).transpose(0, 1)
+        found: Tensor = states[0].index_select(1, places).unflatten(1, (len(prompts), width)).transpose(0, 1)
+        return found
 
-    return logits, [(rows(layer.keys), rows(layer.values)) for layer in cache.layers]
+    read = [layer.held() for layer in layers]
+    return logits, [(rows(keys), rows(values)) for keys, values in read]
 
 
 def pick(logits: Tensor, temperature: float, uniforms: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
