@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers import PreTrainedModel
 
 from rlhf.learning.attention import can_pack
+from rlhf.learning.cache import Window, make_cache
 from rlhf.learning.forward import model_inputs
 from rlhf.learning.noise import uniform
-from rlhf.learning.policy import ModelError, Policy
+from rlhf.learning.policy import Policy
 from rlhf.learning.text import Encoded, left_pad, right_pad
 
 _REFILL_SHARE = 8  # rows join when this part of the batch is free: reading few prompts at a time is slow
@@ -44,69 +43,6 @@ class Drawn:
     ids: list[int]
     finished: bool
     log_probability: float
-
-
-class _Window:
-    """Columns [begin, end) of the cache hold something; all layers share one window."""
-
-    def __init__(self) -> None:
-        self.begin = self.end = 0
-
-
-class _Layer(DynamicLayer):
-    """A layer's cache with room: a step writes one column in place. Before rows are laid out it keeps what it gets."""
-
-    def __init__(self, window: _Window) -> None:
-        super().__init__()
-        self.window = window
-        self.buffers: tuple[Tensor, Tensor] | None = None  # (B, K, room, D) each
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        if self.buffers is None:
-            self.keys, self.values, self.is_initialized = key_states, value_states, True
-            return key_states, value_states
-        begin, end = self.window.begin, self.window.end
-        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer[:, :, end : end + 1] = states
-        keys, values = self.buffers
-        return keys[:, :, begin : end + 1], values[:, :, begin : end + 1]
-
-    def lay_out(self, rows: Tensor, columns: slice, num_rows: int, room: int, *states: Tensor) -> None:
-        """Write keys and values, (P, K, T, D) each, into some rows and columns of the buffers, made where missing."""
-        if self.buffers is None:
-            keys, values = (x.new_zeros(num_rows, x.shape[1], room, x.shape[3]) for x in states)
-            self.buffers, self.is_initialized = (keys, values), True
-        for buffer, written in zip(self.buffers, states, strict=True):
-            buffer[rows, :, columns] = written
-
-    def held(self) -> tuple[Tensor, Tensor]:
-        """What the one forward before any buffers wrote."""
-        assert self.keys is not None and self.values is not None
-        return self.keys, self.values
-
-    def keep(self, rows: Tensor) -> None:
-        assert self.buffers is not None
-        keys, values = self.buffers
-        self.buffers = keys.index_select(0, rows), values.index_select(0, rows)
-
-    def shift(self, begin: int, end: int) -> None:
-        assert self.buffers is not None
-        for buffer in self.buffers:
-            buffer[:, :, : end - begin] = buffer[:, :, begin:end].clone()
-
-    def get_seq_length(self) -> int:
-        return 0 if self.buffers is None else self.window.end - self.window.begin
-
-
-def _cache(model: PreTrainedModel, window: _Window) -> tuple[DynamicCache, list[_Layer]]:
-    cache = DynamicCache(config=model.config)
-    others = sorted({type(layer).__name__ for layer in cache.layers} - {"DynamicLayer", "DynamicSlidingWindowLayer"})
-    if others:
-        raise ModelError(f"{model.config.model_type}: expected layers that cache keys and values, found {others}")
-    # Windows of attention are kept by the mask: a row that joins late brings its own past.
-    layers = [_Layer(window) for _ in cache.layers]
-    cache.layers = list(layers)
-    return cache, layers
 
 
 class Decoder:
@@ -133,8 +69,8 @@ class Decoder:
         device = policy.model.device
         self.mask = torch.zeros(size, self.room, dtype=torch.bool, device=device)
         self.stops = torch.tensor(sorted(policy.stop_ids), device=device)
-        self.window = _Window()
-        self.cache, self.layers = _cache(policy.model, self.window)
+        self.window = Window()
+        self.cache, self.layers = make_cache(policy.model, self.window)
         self.logits = torch.zeros(size, 0, device=device)
 
     def run(self) -> Iterator[tuple[int, Drawn]]:
@@ -248,7 +184,7 @@ def _sees_everything(model: PreTrainedModel) -> bool:
 def _read_prompts(policy: Policy, prompts: Sequence[list[int]]) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """Logits (P, V) behind every prompt, and each layer's keys and values (P, K, T, D), prompts at the right end."""
     model, device = policy.model, policy.model.device
-    cache, layers = _cache(model, _Window())
+    cache, layers = make_cache(model, Window())
     if not can_pack(model):
         padded = left_pad(prompts, policy.pad_id, device)
         logits = model(
