@@ -64,7 +64,7 @@ class Layer(DynamicLayer):
 
 
 def make_cache(model: PreTrainedModel, window: Window) -> tuple[DynamicCache, list[Layer]]:
-    """A cache of the model's kind, and its layers. Raises ModelError for layers that keep anything but keys and values."""
+    """A cache for the model, and its layers. Raises ModelError for layers that keep anything but keys and values."""
     cache = DynamicCache(config=model.config)
     others = sorted({type(layer).__name__ for layer in cache.layers} - {"DynamicLayer", "DynamicSlidingWindowLayer"})
     if others:

@@ -20,12 +20,13 @@ from transformers import PreTrainedModel
 
 from rlhf.learning import loop
 from rlhf.learning import rewards as worth
+from rlhf.learning.actors import read_training_prompts
 from rlhf.learning.advantages import group_advantages
 from rlhf.learning.configs import GRPOConfig
 from rlhf.learning.forward import completion_log_probabilities, completion_log_probabilities_and_entropy
 from rlhf.learning.losses import PolicyLoss, grpo_loss, kl_estimate, rloo_loss
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
-from rlhf.learning.ppo import end_of_text_rule, read_training_prompts
+from rlhf.learning.ppo import end_of_text_rule
 from rlhf.learning.rewards import Rewards
 from rlhf.learning.rollouts import Rollouts, micro_batches, minibatches, prompts_of_iteration, roll_out, take
 from rlhf.learning.sampling import Prompt

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf.learning import loop, reward_model, tables
+from rlhf.learning import actors, loop, reward_model
 from rlhf.learning import rewards as worth
+from rlhf.learning.actors import Networks
 from rlhf.learning.advantages import (
     explained_variance,
     generalized_advantages,
@@ -26,12 +26,15 @@ from rlhf.learning.advantages import (
     token_rewards,
     whiten,
 )
-from rlhf.learning.configs import InputError, PPOConfig, TextConfig
+from rlhf.learning.alarms import check
+from rlhf.learning.averaging import average_in, start_average
+from rlhf.learning.configs import PPOConfig
+from rlhf.learning.diagnostics import of_rollouts, truncated_share
 from rlhf.learning.forward import completion_log_probabilities
 from rlhf.learning.losses import policy_loss, value_loss
-from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
-from rlhf.learning.reward_model import RewardModel, completion_values
-from rlhf.learning.rewards import Rewards
+from rlhf.learning.mixing import Mixture, add_gradients, read_mixture
+from rlhf.learning.policy import save_policy
+from rlhf.learning.reward_model import RewardModel, completion_values, last_token_scores
 from rlhf.learning.rollouts import (
     Measured,
     Rollouts,
@@ -43,23 +46,8 @@ from rlhf.learning.rollouts import (
     take,
 )
 from rlhf.learning.sampling import Prompt
-from rlhf.learning.text import encode_prompt
-from rlhf.learning.vocabulary import require_same_tokens
 
-
-class NoPrompts(InputError):
-    """A prompts file without a training prompt."""
-
-
-@dataclass(frozen=True)
-class Networks:
-    """The networks of a run; only policy and value are trained."""
-
-    policy: Policy
-    reference: PreTrainedModel
-    sft: PreTrainedModel
-    value: RewardModel
-    rewards: Rewards
+_REMEMBERED = 8  # iterations that alarms look back on, besides the first
 
 
 @dataclass(frozen=True)
@@ -76,61 +64,56 @@ def run(folder: Path, config: PPOConfig) -> None:
     """Train, and write model/, value/ and the result."""
     device = loop.set_up(config.engine)
     # 1. Networks, prompts, optimisers; then back to where an earlier attempt stopped.
-    networks = _load(folder, config, device)
-    prompts = read_training_prompts(folder, networks.policy.tokenizer, config.text)
+    networks = actors.load(folder, config, device)
+    prompts = actors.read_training_prompts(folder, networks.policy.tokenizer, config.text)
     worth.require_targets(networks.rewards, [prompt.prompt_id for prompt in prompts])
+    mixture = read_mixture(folder, networks.policy, config)
     steps = config.num_iterations * config.num_epochs * config.rollouts_per_iteration // config.minibatch_size
     policy = loop.Learner(networks.policy.model, config.optimizer, steps)
     value = loop.Learner(networks.value.network, config.optimizer, steps, config.value_learning_rate)
+    models = {"policy": networks.policy.model, "value": networks.value.network}
+    average = None if config.ema_decay is None else start_average(networks.policy.model)
     work = loop.Run(folder, "ppo", config.engine, config.num_iterations)
     state = work.resume(
-        {"policy": networks.policy.model, "value": networks.value.network}, {"policy": policy, "value": value}
+        models if average is None else models | {"average": average}, {"policy": policy, "value": value}
     )
     kl_coefficient = float(state.get("kl_coefficient", config.kl_coefficient))
-    metrics: dict[str, float] = state.get("metrics", {})
+    history: list[dict[str, float]] = state.get("history", [])
+    raised: list[str] = state.get("alarms", [])
     # 2. Iterations.
     while work.step < work.total_steps:
-        metrics = _iterate(networks, policy, value, prompts, kl_coefficient, work.step, config)
+        metrics = _iterate(networks, policy, value, mixture, prompts, kl_coefficient, work.step, config)
+        metrics["truncated_prompts"] = truncated_share(prompts, config.text.max_prompt_tokens)
+        history = [*history[:1], *history[1:][-_REMEMBERED:], metrics]
+        raised += _report_alarms(work, history, raised)
         if config.kl_target is not None:
             kl_coefficient = next_kl_coefficient(
                 kl_coefficient, metrics["kl"], config.kl_target, config.kl_horizon, config.rollouts_per_iteration
             )
-        work.end_step("train", metrics, {"kl_coefficient": kl_coefficient, "metrics": metrics})
+        if average is not None and config.ema_decay is not None:
+            average_in(average, networks.policy.model, config.ema_decay)
+        if metrics["stopped_early"]:
+            work.total_steps = work.step + 1
+        work.end_step("train", metrics, {"kl_coefficient": kl_coefficient, "history": history, "alarms": raised})
     # 3. Results.
-    save_policy(networks.policy, folder / "model")
+    save_policy(networks.policy if average is None else replace(networks.policy, model=average), folder / "model")
     reward_model.save(networks.value, folder / "value")
-    work.finish(metrics, ["model", "value"])
+    work.finish(history[-1] | {"num_alarms": len(raised)}, ["model", "value"])
 
 
-def _load(folder: Path, config: PPOConfig, device: torch.device) -> Networks:
-    policy = load_policy(config.model, device)
-    require_room(policy.model, config.text)
-    start = load_policy(
-        config.model, device
-    )  # from disk again: a resumed policy is no longer what the run started from
-    sft = start if config.sft_model == config.model else load_policy(config.sft_model, device)
-    targets = folder / "data" / "targets.parquet"
-    rewards = worth.load(config.rewards, config.reward_model, config.model, policy.tokenizer, targets, device)
-    value = reward_model.load_trained(config.reward_model, device)
-    require_same_tokens(config.model, policy.tokenizer, config.sft_model, sft.tokenizer)
-    for frozen in (start.model, sft.model):
-        frozen.requires_grad_(False)
-    reference = start if config.kl_reference == "start" else sft
-    return Networks(policy, reference.model, sft.model, value, rewards)
-
-
-def read_training_prompts(folder: Path, tokenizer: PreTrainedTokenizerBase, text: TextConfig) -> list[Prompt]:
-    path = folder / "data" / "prompts.parquet"
-    rows = [row for row in tables.read_table(path, tables.PROMPTS) if row["split"] == "train"]
-    if not rows:
-        raise NoPrompts(f"{path}: found no prompt of the train split, expected at least one")
-    return [Prompt(row["prompt_id"], encode_prompt(tokenizer, row["prompt"], text)) for row in rows]
+def _report_alarms(work: loop.Run, history: list[dict[str, float]], raised: list[str]) -> list[str]:
+    """Log each alarm of the newest iteration that the run hasn't told yet; returns their names."""
+    new = [alarm for alarm in check(history) if alarm.name not in raised]
+    for alarm in new:
+        work.log("alarm", {"alarm": alarm.name, "message": str(alarm)})
+    return [alarm.name for alarm in new]
 
 
 def _iterate(
     networks: Networks,
     policy: loop.Learner,
     value: loop.Learner,
+    mixture: Mixture | None,
     prompts: list[Prompt],
     kl_coefficient: float,
     iteration: int,
@@ -162,15 +145,25 @@ def _iterate(
     # 3. Scores, rewards, advantages.
     scores = end_of_text_rule(scores, rollouts.finished, config.missing_eos_score)
     rewards, targets = _aim(rollouts, measured, scores, kl_coefficient, config)
-    # 4. Updates.
-    learning_rate = policy.learning_rate
-    updates = [_update(networks, policy, value, rollouts, targets, rows, config) for rows in sum(passes, [])]
-    # 5. Metrics.
     metrics = _metrics(rollouts, measured, scores, rewards, targets)
-    metrics |= {name: sum(update[name] for update in updates) / len(updates) for name in updates[0]}
+    if networks.held_out is not None:
+        metrics["held_out_score"] = _held_out_score(networks.held_out, rollouts, partition, config)
+    # 4. Updates; none where the KL budget is spent, and no more where the policy has moved too far from the rollouts.
+    learning_rate = policy.learning_rate
+    stops = config.max_kl is not None and metrics["kl"] > config.max_kl
+    updates: list[dict[str, float]] = []
+    for rows in [] if stops else sum(passes, []):
+        updates.append(_update(networks, policy, value, mixture, rollouts, targets, rows, config))
+        if config.max_update_kl is not None and updates[-1]["approximate_kl"] > config.max_update_kl:
+            break
+    # 5. Metrics.
+    if updates:
+        metrics |= {name: sum(update[name] for update in updates) / len(updates) for name in updates[0]}
+        metrics |= {"first_ratio": updates[0]["ratio"], "first_approximate_kl": updates[0]["approximate_kl"]}
     tokens_per_second = rollouts.batch.num_completion_tokens / (time.perf_counter() - started)
     return metrics | {
-        "first_ratio": updates[0]["ratio"],
+        "num_updates": len(updates),
+        "stopped_early": int(stops),
         "kl_coefficient": kl_coefficient,
         "learning_rate": learning_rate,
         "tokens_per_second": tokens_per_second,
@@ -210,6 +203,7 @@ def _update(
     networks: Networks,
     policy: loop.Learner,
     value: loop.Learner,
+    mixture: Mixture | None,
     rollouts: Rollouts,
     targets: Targets,
     rows: list[int],
@@ -260,6 +254,8 @@ def _update(
 
     parts = micro_batches(rollouts.batch, rows, config.micro_batch_size)
     metrics["policy_loss"] = loop.accumulate(parts, loss_of_policy, 1.0, prompt_ids)
+    if mixture is not None:
+        metrics["ptx_loss"] = add_gradients(mixture, networks.policy, policy.step, config.engine)
     loop.accumulate(parts, loss_of_value, 1.0, prompt_ids)
     metrics["gradient_norm"] = policy.apply()
     metrics["value_gradient_norm"] = value.apply()
@@ -282,4 +278,15 @@ def _metrics(
         "sampler_gap": (sums - rollouts.sampler_log_probabilities).abs().mean(),
         "explained_variance": explained_variance(targets.old_values, targets.returns, mask),
     }
-    return {name: float(number) for name, number in numbers.items()}
+    found = of_rollouts(
+        rollouts.batch.completion_ids, mask, scores, sums, rollouts.sampler_log_probabilities.to(sums.dtype)
+    )
+    return {name: float(number) for name, number in numbers.items()} | found
+
+
+@torch.no_grad()
+def _held_out_score(model: RewardModel, rollouts: Rollouts, partition: list[list[int]], config: PPOConfig) -> float:
+    """Mean normalised score under a reward model that nothing is trained on."""
+    with loop.autocast(config.engine, rollouts.finished.device):
+        scores = torch.cat([last_token_scores(model, take(rollouts.batch, rows)) for rows in partition])
+    return float(model.normalised(scores).mean())

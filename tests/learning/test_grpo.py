@@ -14,9 +14,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rlhf.learning import grpo, reward_model
+from rlhf.learning.actors import read_training_prompts
 from rlhf.learning.configs import ConfigError, EngineConfig, GRPOConfig, OptimizerConfig, RewardsConfig, from_dict
 from rlhf.learning.policy import load_policy
-from rlhf.learning.ppo import read_training_prompts
 from rlhf.learning.rewards import NonFiniteScore
 from rlhf.learning.rollouts import prompts_of_iteration, roll_out
 from rlhf.learning.tables import TARGETS, TableError, write_table

@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from rlhf.learning import ppo, reward_model
+from rlhf.learning import actors, ppo, reward_model
 from rlhf.learning.configs import EngineConfig, OptimizerConfig, PPOConfig, RewardsConfig
 from rlhf.learning.forward import completion_log_probabilities
 from rlhf.learning.policy import load_policy
@@ -210,7 +210,7 @@ def test_with_the_sft_policy_as_reference_the_penalty_is_the_kl_to_it(
 def test_held_out_prompts_are_not_trained_on(llama_path: Path, tmp_path: Path) -> None:
     rows = [{"prompt_id": 1, "prompt": question(1), "split": "held_out"}]
     write_table(tmp_path / "data/prompts.parquet", PROMPTS, rows)
-    with pytest.raises(ppo.NoPrompts, match="found no prompt of the train split"):
+    with pytest.raises(actors.NoPrompts, match="found no prompt of the train split"):
         ppo.run(tmp_path, ppo_config(llama_path, new_reward_model(tmp_path / "reward", llama_path), "chat"))
 
 

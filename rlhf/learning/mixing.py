@@ -1,0 +1,71 @@
+"""PPO-ptx: demonstrations or a corpus, mixed into PPO's updates (InstructGPT, 2203.02155, equation 2).
+
+The term is coefficient * mean over tokens of -log pi(token), of a batch of its own beside every minibatch. InstructGPT
+sums two expectations, one over completions and one over texts; ours are both means over tokens, as is the policy loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from rlhf.learning import loop, tables
+from rlhf.learning.configs import EngineConfig, InputError, PPOConfig
+from rlhf.learning.policy import Policy
+from rlhf.learning.sft import negative_log_likelihood
+from rlhf.learning.text import Batch, Encoded, encode, over_all_tokens, right_pad
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What is mixed in, and how much of it."""
+
+    sequences: list[Encoded]
+    coefficient: float
+    batch_size: int
+    micro_batch_size: int
+
+    def of_step(self, step: int, seed: int) -> list[Encoded]:
+        """The batch beside optimiser step `step`: every sequence once a pass, in an order that `seed` decides."""
+        count = len(self.sequences)
+        places = range(step * self.batch_size, (step + 1) * self.batch_size)
+        orders = {place // count: loop.epoch_order(count, seed, place // count) for place in places}
+        return [self.sequences[orders[place // count][place % count]] for place in places]
+
+
+def read_mixture(folder: Path, policy: Policy, config: PPOConfig) -> Mixture | None:
+    """The training rows of data/demonstrations.parquet; None where nothing is mixed in.
+
+    Raises:
+        InputError: no row to mix in.
+    """
+    if config.ptx_coefficient == 0:
+        return None
+    path = folder / "data" / "demonstrations.parquet"
+    rows = [row for row in tables.read_table(path, tables.DEMONSTRATIONS) if row["split"] == "train"]
+    found = [
+        encode(policy.tokenizer, row["demonstration_id"], row["prompt"], row["completion"], config.text) for row in rows
+    ]
+    if config.ptx_loss_on == "all":
+        found = [over_all_tokens(sequence) for sequence in found]
+    found = [sequence for sequence in found if sequence.completion_ids]
+    if not found:
+        raise InputError(f"{path}: found no demonstration of the train split, expected some for ptx_coefficient")
+    return Mixture(found, config.ptx_coefficient, config.ptx_batch_size, config.micro_batch_size)
+
+
+def add_gradients(mixture: Mixture, policy: Policy, step: int, engine: EngineConfig) -> float:
+    """Add the term's gradients to those that the policy has. Returns the mean loss, nats a token, unscaled."""
+    batch = mixture.of_step(step, engine.seed)
+    num_tokens = sum(len(sequence.completion_ids) for sequence in batch)
+    device = policy.model.device
+
+    def loss_sum(part: Batch) -> Tensor:
+        with loop.autocast(engine, device):
+            return mixture.coefficient * negative_log_likelihood(policy, part)
+
+    size = mixture.micro_batch_size
+    parts = (right_pad(batch[i : i + size], policy.pad_id, device) for i in range(0, len(batch), size))
+    return loop.accumulate(parts, loss_sum, num_tokens, lambda part: part.row_ids) / mixture.coefficient

@@ -1,0 +1,131 @@
+"""PPO's options: each test fails when its option is switched off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rlhf.learning import actors, ppo
+from rlhf.learning.configs import ConfigError, EngineConfig
+from rlhf.learning.configs.presets import PRESETS, preset
+from rlhf.learning.policy import load_policy
+from rlhf.learning.sft import mean_loss
+from rlhf.learning.tables import DEMONSTRATIONS, write_table
+from rlhf.learning.text import encode
+from tests.learning.conftest import demonstration_rows
+from tests.learning.rankings import CPU, metric_lines, new_reward_model, prompts_folder, result, text_config
+from tests.learning.test_ppo import ppo_config
+
+
+@pytest.fixture
+def reward_path(tmp_path: Path, llama_path: Path) -> Path:
+    return new_reward_model(tmp_path / "reward", llama_path)
+
+
+def trained(folder: Path, llama_path: Path, reward_path: Path, **changes: object) -> Path:
+    """A run of two iterations."""
+    prompts_folder(folder)
+    write_table(folder / "data/demonstrations.parquet", DEMONSTRATIONS, demonstration_rows(16))
+    ppo.run(folder, ppo_config(llama_path, reward_path, "chat", engine=EngineConfig(checkpoint_every=0), **changes))
+    return folder
+
+
+def test_mixed_in_demonstrations_are_learned(tmp_path: Path, llama_path: Path, reward_path: Path) -> None:
+    losses = {}
+    for name, coefficient in (("with", 1.0), ("without", 0.0)):
+        folder = trained(
+            tmp_path / name, llama_path, reward_path, ptx_coefficient=coefficient, ptx_batch_size=8, ptx_loss_on="all"
+        )
+        policy = load_policy(str(folder / "model"), CPU)
+        text = text_config("chat")
+        rows = [encode(policy.tokenizer, 0, r["prompt"], r["completion"], text) for r in demonstration_rows(8)]
+        losses[name] = mean_loss(policy, rows, 8)
+    assert losses["with"] < losses["without"] - 0.1
+    assert "ptx_loss" in metric_lines(tmp_path / "with")[0] and "ptx_loss" not in metric_lines(tmp_path / "without")[0]
+
+
+def test_the_saved_policy_is_the_running_mean_where_that_is_asked_for(
+    tmp_path: Path, llama_path: Path, reward_path: Path
+) -> None:
+    plain = trained(tmp_path / "plain", llama_path, reward_path, num_iterations=1)
+    mean = trained(tmp_path / "mean", llama_path, reward_path, num_iterations=1, ema_decay=0.75)
+    start = load_file(llama_path / "model.safetensors")
+    last, average = (load_file(folder / "model/model.safetensors") for folder in (plain, mean))
+    for name, weight in start.items():
+        torch.testing.assert_close(average[name], 0.75 * weight + 0.25 * last[name], atol=1e-6, rtol=1e-5)
+    assert any(not torch.equal(average[name], last[name]) for name in start)
+
+
+def test_a_run_ends_before_the_update_that_its_kl_budget_forbids(
+    tmp_path: Path, llama_path: Path, reward_path: Path
+) -> None:
+    folder = trained(tmp_path / "run", llama_path, reward_path, num_iterations=5, max_kl=1e-6)
+    lines = metric_lines(folder)
+    assert [line["num_updates"] > 0 for line in lines] == [True, False]  # at the first iteration the KL is 0
+    assert lines[-1]["stopped_early"] == 1 and lines[-1]["total_steps"] == 2
+    assert result(folder)["metrics"]["kl"] > 1e-6
+
+
+def test_updates_of_an_iteration_end_where_they_leave_the_rollouts(
+    tmp_path: Path, llama_path: Path, reward_path: Path
+) -> None:
+    lines = metric_lines(trained(tmp_path / "run", llama_path, reward_path, max_update_kl=1e-9))
+    assert [line["num_updates"] for line in lines] == [2, 2]  # of four; the first one's ratio is still 1
+
+
+def test_the_kl_coefficient_follows_its_target(tmp_path: Path, llama_path: Path, reward_path: Path) -> None:
+    lines = metric_lines(
+        trained(tmp_path / "run", llama_path, reward_path, num_iterations=3, kl_target=100.0, kl_horizon=100)
+    )
+    found = [line["kl_coefficient"] for line in lines]
+    assert found[1] == pytest.approx(found[0] * (1 - 0.2 * 16 / 100)) and found[2] < found[1]
+
+
+def test_dropout_left_on_raises_one_alarm_at_once(
+    tmp_path: Path, gpt2_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = actors.load
+
+    def with_dropout(*arguments: object) -> actors.Networks:
+        networks = load(*arguments)  # type: ignore[arg-type]
+        networks.policy.model.train()
+        return networks
+
+    monkeypatch.setattr(actors, "load", with_dropout)
+    folder = prompts_folder(tmp_path / "run")
+    ppo.run(folder, ppo_config(gpt2_path, new_reward_model(tmp_path / "reward", gpt2_path), "plain"))
+    alarms = [line["alarm"] for line in metric_lines(folder, "alarm")]
+    assert alarms.count("first ratio is not 1") == 1
+    assert metric_lines(folder, "alarm")[0]["step"] == 0
+
+
+def test_another_reward_model_scores_what_nothing_is_trained_on(
+    tmp_path: Path, llama_path: Path, reward_path: Path
+) -> None:
+    other = new_reward_model(tmp_path / "other", llama_path, bias=3.5)
+    lines = metric_lines(
+        trained(tmp_path / "run", llama_path, reward_path, held_out_reward_model=str(other), missing_eos_score=None)
+    )
+    assert lines[0]["held_out_score"] == pytest.approx(lines[0]["score"] + 3.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_is_a_valid_configuration_that_values_can_change(name: str) -> None:
+    paths = {"model": "m", "reward_model": "r", "sft_model": "s"}
+    found = preset(name, paths | {"optimizer": {"learning_rate": 0.5}, "num_iterations": 3})
+    assert (found.model, found.optimizer.learning_rate, found.num_iterations) == ("m", 0.5, 3)
+    assert found.optimizer.schedule == PRESETS[name]["optimizer"]["schedule"]
+
+
+def test_instructgpt_mixes_averages_and_looks_back_to_its_sft_model() -> None:
+    found = preset("instructgpt", {"model": "m", "reward_model": "r", "sft_model": "s"})
+    assert (found.ptx_coefficient, found.ema_decay, found.kl_reference) == (27.8, 0.992, "sft")
+    assert found.num_iterations * found.rollouts_per_iteration == 256_000
+
+
+def test_an_unknown_preset_is_named() -> None:
+    with pytest.raises(ConfigError, match="expected one of instructgpt.*found 'gpt5'"):
+        preset("gpt5", {})
