@@ -105,7 +105,8 @@ def _report_alarms(work: loop.Run, history: list[dict[str, float]], raised: list
     """Log each alarm of the newest iteration that the run hasn't told yet; returns their names."""
     new = [alarm for alarm in check(history) if alarm.name not in raised]
     for alarm in new:
-        work.log("alarm", {"alarm": alarm.name, "message": str(alarm)})
+        # A line of the iteration under way: a run that is resumed before its end tells it again.
+        work.log("alarm", {"step": work.step + 1, "alarm": alarm.name, "message": str(alarm)})
     return [alarm.name for alarm in new]
 
 

@@ -99,7 +99,7 @@ def test_dropout_left_on_raises_one_alarm_at_once(
     ppo.run(folder, ppo_config(gpt2_path, new_reward_model(tmp_path / "reward", gpt2_path), "plain"))
     alarms = [line["alarm"] for line in metric_lines(folder, "alarm")]
     assert alarms.count("first ratio is not 1") == 1
-    assert metric_lines(folder, "alarm")[0]["step"] == 0
+    assert metric_lines(folder, "alarm")[0]["step"] == 1
 
 
 def test_another_reward_model_scores_what_nothing_is_trained_on(
