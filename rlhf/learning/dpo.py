@@ -133,7 +133,7 @@ def _train_step(
 
     parts = (collate(part, networks.policy.pad_id, device) for part in rankings.parts(chosen, config.micro_batch_size))
     total_weight = sum(ranking.weight for ranking in chosen)
-    loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids)
+    loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids, sums)
     learning_rate = learner.learning_rate
     gradient_norm = learner.apply()
     step = {"loss": loss, "learning_rate": learning_rate, "gradient_norm": gradient_norm}

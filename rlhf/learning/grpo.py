@@ -192,7 +192,7 @@ def _update(
 
     parts = micro_batches(rollouts.batch, rows, config.micro_batch_size)
     metrics["policy_loss"] = loop.accumulate(
-        parts, loss_of, 1.0, lambda part: [rollouts.batch.row_ids[row] for row in part]
+        parts, loss_of, 1.0, lambda part: [rollouts.batch.row_ids[row] for row in part], metrics
     )
     metrics["gradient_norm"] = learner.apply()
     return metrics

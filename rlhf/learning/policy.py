@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf.learning import distributed
 from rlhf.learning.attention import NAME
 from rlhf.learning.configs import InputError, TextConfig
 from rlhf.learning.forward import require_isolation
@@ -109,9 +110,12 @@ def save_policy(policy: Policy, folder: Path) -> None:
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Save any model with its tokenizer: under a temporary name, fsynced, renamed. Equal weights give equal bytes."""
+    state = distributed.model_state(model)
+    if not distributed.is_main():
+        return
     temporary = folder.with_name(folder.name + ".part")
     shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary)
+    model.save_pretrained(temporary, state_dict=state)
     tokenizer.save_pretrained(temporary)
     for path in (p for p in temporary.rglob("*") if p.is_file()):  # several chat templates make a folder
         with path.open("rb") as file:

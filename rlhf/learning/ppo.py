@@ -254,10 +254,10 @@ def _update(
         return [rollouts.batch.row_ids[row] for row in part]
 
     parts = micro_batches(rollouts.batch, rows, config.micro_batch_size)
-    metrics["policy_loss"] = loop.accumulate(parts, loss_of_policy, 1.0, prompt_ids)
+    metrics["policy_loss"] = loop.accumulate(parts, loss_of_policy, 1.0, prompt_ids, metrics)
     if mixture is not None:
         metrics["ptx_loss"] = add_gradients(mixture, networks.policy, policy.step, config.engine)
-    loop.accumulate(parts, loss_of_value, 1.0, prompt_ids)
+    loop.accumulate(parts, loss_of_value, 1.0, prompt_ids, metrics)
     metrics["gradient_norm"] = policy.apply()
     metrics["value_gradient_norm"] = value.apply()
     return metrics

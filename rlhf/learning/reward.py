@@ -96,26 +96,25 @@ def _train_step(
     model: RewardModel, learner: loop.Learner, chosen: Sequence[EncodedRanking], config: RewardConfig
 ) -> dict[str, float]:
     device = next(model.network.parameters()).device
-    right = num_pairs = 0
+    counts = {"right": 0.0, "pairs": 0.0}
 
     def loss_sum(part: RankingBatch) -> Tensor:
-        nonlocal right, num_pairs
         with loop.autocast(config.engine, device):
             scores = in_chunks(partial(reward_model.head_scores, model), part.batch, config.completions_per_forward)
         better = scores.detach().mean(1)
-        right += int((better[part.winners] > better[part.losers])[~part.tied].sum())
-        num_pairs += int((~part.tied).sum())
+        counts["right"] += float((better[part.winners] > better[part.losers])[~part.tied].sum())
+        counts["pairs"] += float((~part.tied).sum())
         return loss_of_heads(scores, part, config)
 
     ties = config.ties != "drop"
     parts = (collate(part, model.pad_id, device, ties) for part in rankings.parts(chosen, config.micro_batch_size))
     total_weight = sum(ranking.weight for ranking in chosen)
-    loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids)
+    loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids, counts)
     learning_rate = learner.learning_rate
     gradient_norm = learner.apply()
     return {
         "loss": loss,
-        "accuracy": right / max(1, num_pairs),
+        "accuracy": counts["right"] / max(1, counts["pairs"]),
         "learning_rate": learning_rate,
         "gradient_norm": gradient_norm,
     }

@@ -19,6 +19,8 @@ class EngineConfig:
     # Of float32 products. "medium" may use bfloat16 inside, and compiles a kernel for each new shape: on a Zen 4 core
     # 7 % faster for one product and 10 % slower for a training step; on others it was twice as fast. Measure yours.
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    # Of several processes (torchrun): weights on every one of them, or in pieces (FSDP2) where a card can't hold them.
+    parallel: Literal["replicate", "shard"] = "replicate"
     checkpoint_every: int = 50  # optimiser steps (PPO: iterations) between checkpoints; 0 never
     log_every: int = 1  # steps between metric lines
 
