@@ -60,6 +60,13 @@ export class Panel {
     this.answer.restore(content);
     for (const part of this.parts) part.restored?.();
     this.#paint();
+    this.isTouched = false;
+  }
+
+  // Texts know their height only once they are on the page.
+  laidOut() {
+    for (const part of this.parts) part.laidOut?.();
+    this.#paint();
   }
 
   // Where the person begins: at what is missing, or at the first answer.
