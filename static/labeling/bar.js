@@ -46,10 +46,6 @@ export class Bar {
     part("submit-bar").hidden = !isShown;
   }
 
-  lock(isLocked) {
-    part("submit-button").disabled = isLocked;
-  }
-
   state(text, isMissing = true) {
     part("task-state").textContent = text;
     part("submit-button").setAttribute("aria-disabled", String(isMissing));

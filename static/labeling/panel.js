@@ -48,11 +48,11 @@ export class Panel {
 
   #addAllBad() {
     const button = allBadButton(this.answer);
+    button.addEventListener("click", () => this.isLocked || this.answer.toggleAllBad());
     const place = this.scale ? this.scale.root : this.board.root;
     place.append(button);
     this.parts.push({
       paint: () => button.setAttribute("aria-pressed", String(this.answer.content.all_bad)),
-      lock: (isLocked) => (button.disabled = isLocked),
     });
   }
 

@@ -38,17 +38,18 @@ export class Stage {
   wait() {
     this.isWaiting = true;
     this.lock(true);
+    this.bar.state("");
     this.bar.draft(gettext("Saving …"));
   }
 
   lock(isLocked) {
     this.work?.panel.lock(isLocked);
-    this.bar.lock(isLocked);
   }
 
   // A task that a person can work on now: not behind a warning, not locked, not left behind.
   get isOpen() {
-    return Boolean(this.work?.panel.root.isConnected) && !this.isWaiting && !this.goOn;
+    const { panel } = this.work ?? {};
+    return Boolean(panel?.root.isConnected) && !panel.isLocked && !this.isWaiting && !this.goOn;
   }
 
   get isHasty() {
