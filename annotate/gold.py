@@ -6,9 +6,10 @@ two is a tie a half. So ranking at random, and calling everything a tie, both co
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from rlhf.learning.stats.agreement import order_share
 
 RIGHT_FROM = 0.8  # a pair has to be right; of the six pairs of four answers, five
 
@@ -22,18 +23,6 @@ def score(*, expected: Mapping[str, Any], body: Mapping[str, Any], places: Seque
     shares = [part(expected[name], body, places) for name, part in PARTS.items() if name in expected]
     assert shares, f"an expected answer needs some of {', '.join(PARTS)}, found {sorted(expected)}"
     return sum(shares) / len(shares)
-
-
-def order_share(expected: Sequence[int], found: Sequence[int]) -> float:
-    pairs = list(itertools.combinations(range(len(expected)), 2))
-    shares = [_pair_share(expected[i] - expected[j], found[i] - found[j]) for i, j in pairs]
-    return sum(shares) / len(shares)
-
-
-def _pair_share(expected: int, found: int) -> float:
-    if (expected == 0) != (found == 0):
-        return 0.5
-    return float((expected > 0) == (found > 0))
 
 
 def _ranks(expected: Sequence[int], body: Mapping[str, Any], places: Sequence[str]) -> float:

@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from annotate import gold, qualifications
-from annotate.models import Submission, Task
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+
+from annotate import disagreements, evidence, gold, pauses, qualifications, signals
+from annotate.answers import KEYS
+from annotate.models import LabelerProfile, Submission, Task
 from rlhf.access import Access
 from rlhf.render import render
 
-KEYS = "abcdefghi"  # as submissions.KEYS, which imports this module
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
 KNOWN = (Task.Purpose.GOLD, Task.Purpose.QUALIFICATION)
 
 
@@ -33,20 +37,56 @@ def score_gold(*, task: Task, body: dict[str, Any], order_shown: list[int]) -> f
 
 
 def after_answer(*, access: Access, submission: Submission, now: datetime) -> None:
-    """Score a known answer and take the person's qualification a step on. Call it at the end of submit's transaction.
+    """Score a known answer, take a qualification a step on, and every few answers ask whether the person may go on.
 
-    A revision is scored anew, and is never a second step.
+    Call it at the end of submit's transaction. A revision is scored anew, and is never a second step.
     """
     task = submission.assignment.task
-    if task.purpose not in KNOWN:
-        return
-    score = score_gold(task=task, body=submission.body, order_shown=submission.assignment.order_shown)
-    submission.gold_score = score
-    Submission.objects.filter(pk=submission.pk).update(gold_score=score)
-    if task.purpose == Task.Purpose.QUALIFICATION and submission.revision == 1:
-        qualifications.count_answer(
-            protocol=task.protocol, labeler=access.user, right=score >= gold.RIGHT_FROM, now=now
+    if task.purpose in KNOWN:
+        submission.gold_score = score_gold(
+            task=task, body=submission.body, order_shown=submission.assignment.order_shown
         )
+        Submission.objects.filter(pk=submission.pk).update(gold_score=submission.gold_score)
+    elif task.overlap > 1 and task.kind in disagreements.RANKED:
+        disagreements.note(task_ids=[task.pk])
+    if submission.revision > 1:
+        return
+    is_right = submission.gold_score is not None and submission.gold_score >= gold.RIGHT_FROM
+    if task.purpose == Task.Purpose.QUALIFICATION:
+        qualifications.count_answer(protocol=task.protocol, labeler=access.user, right=is_right, now=now)
+        return
+    if submission.gold_score is not None:
+        LabelerProfile.objects.get_or_create(project=access.project, labeler=access.user)
+        _profiles(access).update(num_gold=F("num_gold") + 1, num_gold_right=F("num_gold_right") + int(is_right))
+    _look(access, task, now)
+
+
+def _look(access: Access, task: Task, now: datetime) -> None:
+    """Pause the person if the answers since `checked_from` break a rule; after a stretch begin a new one."""
+    since = Coalesce(OuterRef("checked_from"), Value(EVER))
+    stretch = Submission.objects.filter(project=access.project, labeler=access.user, created_at__gt=since, revision=1)
+    num = Coalesce(Subquery(stretch.order_by().values("labeler").annotate(num=Count("pk")).values("num")), 0)
+    profile = _profiles(access).annotate(num=num).first()
+    if profile is None:
+        LabelerProfile.objects.get_or_create(project=access.project, labeler=access.user)
+        return
+    if not profile.num or profile.num % signals.LOOK_EVERY:
+        return
+    rule = broken_rule(access=access, profile=profile) if task.protocol.auto_pause else None
+    if rule is not None:
+        pauses.pause(project=access.project, labeler=access.user, reason=rule, now=now)
+    elif profile.num >= signals.STRETCH:
+        _profiles(access).filter(checked_from=profile.checked_from).update(checked_from=now)
+
+
+def broken_rule(*, access: Access, profile: LabelerProfile) -> str | None:
+    found = evidence.submissions(project=access.project, labeler=access.user, since=profile.checked_from)
+    rows = evidence.answers(project=access.project, labeler=access.user, found=found, limit=2 * signals.STRETCH)
+    return signals.broken(rows)
+
+
+def _profiles(access: Access) -> QuerySet[LabelerProfile]:
+    return LabelerProfile.objects.filter(project=access.project, labeler=access.user)
 
 
 def feedback(*, submission: Submission) -> Feedback | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -11,7 +13,8 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET
 
 from annotate.api import next_json
-from rlhf.access import LABELERS, access
+from annotate.qualifications import Paused
+from rlhf.access import LABELERS, Access, access
 from rlhf.models import Scope
 
 
@@ -20,8 +23,16 @@ from rlhf.models import Scope
 @never_cache  # a page out of the back button's cache would show a task that was answered
 @ensure_csrf_cookie
 def label(request: HttpRequest, project: str) -> HttpResponse:
-    """Context: project, role, task (as the labeling API shows it, or None) and progress."""
+    """Context: project, role, task (as the labeling API shows it, or None), progress, and why the person is paused."""
     who = access(request=request, project=project, roles=LABELERS, scope=Scope.LABEL)
-    shown = next_json(access=who, now=timezone.now())
-    context = {"project": who.project, "role": who.role, "task": shown["next"], "progress": shown["progress"]}
-    return render(request, "annotate/label.html", context)
+    shown, paused = _task(who)
+    context = {"project": who.project, "role": who.role, "paused": paused}
+    return render(request, "annotate/label.html", {**context, "task": shown["next"], "progress": shown["progress"]})
+
+
+def _task(who: Access) -> tuple[dict[str, Any], str | None]:
+    """What to show, and why the person is paused; a paused person gets a page that says so, not an error."""
+    try:
+        return next_json(access=who, now=timezone.now()), None
+    except Paused as refusal:
+        return {"next": None, "progress": None}, refusal.extra["paused"]

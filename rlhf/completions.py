@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 
+from django.db import transaction
 from django.db.models import Count, F, QuerySet
 
 from rlhf.models import Completion, ModelVersion, Project, Run
 from rlhf.runs import BATCH, Claim
+from rlhf.versions import register
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,32 @@ def store(*, project: Project, version: ModelVersion, claim: Claim, rows: Iterab
         )
         num_rows += len(batch)
     return num_rows
+
+
+def import_answers(
+    *, project: Project, name: str, plan_key: str, answers: Mapping[int, Sequence[str]], now: datetime
+) -> dict[int, list[Completion]]:
+    """Answers out of a file, by prompt id, as those of a version of this name: all at once, or none.
+
+    The import is a run that has succeeded, so that every reader takes these answers like others; the same plan key
+    imports once.
+    """
+    version = register(project=project, kind=ModelVersion.Kind.ANSWERS, name=name)
+    with transaction.atomic():
+        run, made = Run.objects.get_or_create(
+            project=project, plan_key=plan_key, defaults={
+                "kind": Run.Kind.IMPORT, "resource": Run.Resource.CPU, "policy": version, "attempt": 1,
+                "state": Run.State.SUCCEEDED, "created_at": now, "started_at": now, "ended_at": now,
+            },
+        )  # fmt: skip
+        rows = [
+            NewCompletion(prompt_id, index, text, num_tokens=0, finished=True)
+            for prompt_id, texts in answers.items()
+            for index, text in enumerate(texts)
+        ]
+        if made:
+            store(project=project, version=version, claim=Claim(run.pk, run.attempt), rows=rows)
+    return by_prompt(run=run)
 
 
 def by_prompt(*, run: Run) -> dict[int, list[Completion]]:

@@ -118,6 +118,7 @@ class ModelVersion(models.Model):
         BEST_OF_N = "best_of_n", "best-of-N"
         PPO = "ppo", "PPO"
         VALUE = "value", "value model"
+        ANSWERS = "answers", "file of answers"
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="versions")
     kind = models.CharField(max_length=10, choices=Kind.choices)
@@ -180,6 +181,7 @@ class Run(models.Model):
         JUDGE = "judge", "judging"
         FREEZE = "freeze", "freezing a dataset"
         ESTIMATE = "estimate", "estimating win rates"
+        IMPORT = "import", "importing answers"  # done where the file comes in, never queued
 
     class Resource(models.TextChoices):
         GPU = "gpu", "gpu"

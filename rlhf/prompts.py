@@ -22,6 +22,8 @@ from rlhf.models import MAX_TEXT, Project, Prompt, Split
 BATCH = 500  # rows per write transaction: SQLite has one writer, and labelers wait behind it
 MAX_MESSAGES = 100
 TRY = "try"  # source of prompts typed to try a version: answered, but not annotated and not learned from
+GOLD = "gold"  # source of prompts that came with a known answer: they test people, and teach no model
+ASIDE = (TRY, GOLD)
 ROLES = ("system", "user", "assistant")
 Message = dict[str, str]
 
@@ -77,9 +79,10 @@ def add(*, project: Project, prompts: Iterable[NewPrompt], source: str, author: 
             there = set(project.prompts.filter(sha256__in=rows).values_list("sha256", flat=True))
             missing = [row for sha256, row in rows.items() if sha256 not in there]
             Prompt.objects.bulk_create(missing, ignore_conflicts=True)
-            # A prompt that was only tried so far is one of the project's own from now on.
-            num_kept = project.prompts.filter(sha256__in=there, source=TRY).update(source=source)
-        num_added += len(missing) + (num_kept if source != TRY else 0)
+            # A prompt that was set aside so far is one of the project's own from now on.
+            aside = project.prompts.filter(sha256__in=there, source__in=ASIDE)
+            num_kept = 0 if source in ASIDE else aside.update(source=source)
+        num_added += len(missing) + num_kept
         num_seen += len(batch)
     return Added(num_added, num_seen - num_added)
 
@@ -97,7 +100,7 @@ def remove_unused(*, project: Project, sha256: str, author: User) -> bool:
 
 def annotated(*, project: Project) -> QuerySet[Prompt]:
     """The prompts that the loop labels, learns from and compares on."""
-    return project.prompts.exclude(source=TRY)
+    return project.prompts.exclude(source__in=ASIDE)
 
 
 def sha256_of(*, messages: Iterable[Message]) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from annotate import batches
 from annotate.models import Task
 from rlhf.models import Project, Prompt, Split
-
-TRY = "try"  # source of prompts that were typed on the try-it page: never part of the loop
+from rlhf.prompts import annotated
 
 
 def in_order(*, project: Project, split: str, purpose: str, limit: int) -> list[Prompt]:
@@ -39,11 +39,11 @@ def among(*, prompts: QuerySet[Prompt], project: Project, purpose: str, limit: i
 
 
 def _prompts(project: Project, split: str) -> QuerySet[Prompt]:
-    return Prompt.objects.filter(project=project, split=Split(split)).exclude(source=TRY)
+    return annotated(project=project).filter(split=Split(split))
 
 
 def _asked(project: Project) -> QuerySet[Task, Any]:
-    return Task.objects.filter(project=project).values("prompt")
+    return batches.work(project=project).filter(prompt__isnull=False).values("prompt")
 
 
 def _first(prompts: QuerySet[Prompt], project: Project, purpose: str, limit: int) -> list[Prompt]:

@@ -46,7 +46,7 @@ def finish(turn: Turn) -> None:
 def _annotated(turn: Turn) -> QuerySet[Prompt]:
     """Held-out prompts that people were asked to write or rank answers for."""
     kinds = (Protocol.Kind.DEMONSTRATE, Protocol.Kind.RANK)
-    asked = Task.objects.filter(project=turn.project, kind__in=kinds).exclude(state=Task.State.CLOSED)
+    asked = batches.work(project=turn.project).filter(kind__in=kinds).exclude(state=Task.State.CLOSED)
     return Prompt.objects.filter(project=turn.project, split=Split.HELD_OUT, pk__in=asked.values("prompt"))
 
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from annotate import batches
 from annotate.models import Task
 from rlhf import runs
 from rlhf.models import Project, Run
@@ -80,7 +81,7 @@ class Foreground:
 
     def _say_what_waits(self) -> None:
         for project in Project.objects.filter(state=Project.State.ACTIVE):
-            num_tasks = Task.objects.filter(project=project, state=Task.State.OPEN).count()
+            num_tasks = batches.work(project=project).filter(state=Task.State.OPEN).count()
             failed = project.runs.filter(state=Run.State.FAILED).order_by("-id").first()
             if failed is not None:
                 self.console.print(f"{project.slug}: {failed} failed: {failed.error}")

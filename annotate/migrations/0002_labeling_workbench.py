@@ -402,7 +402,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='labelerprofile',
             name='num_gold',
-            field=models.PositiveIntegerField(default=0, help_text='gold tasks answered since `checked_from`'),
+            field=models.PositiveIntegerField(default=0, help_text='gold tasks answered since the start, or since the last pause'),
         ),
         migrations.AddField(
             model_name='labelerprofile',

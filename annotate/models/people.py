@@ -22,7 +22,9 @@ class LabelerProfile(models.Model):
     checked_from = models.DateTimeField(
         null=True, blank=True, help_text="answers before it were judged already: a person who may go on starts afresh"
     )
-    num_gold = models.PositiveIntegerField(default=0, help_text="gold tasks answered since `checked_from`")
+    num_gold = models.PositiveIntegerField(
+        default=0, help_text="gold tasks answered since the start, or since the last pause"
+    )
     num_gold_right = models.PositiveIntegerField(default=0)
     declines_warned = models.BooleanField(default=False, help_text="takes no tasks with a content warning")
 

@@ -81,7 +81,8 @@ class Task(models.Model):
             ),
             models.Index(fields=("project", "batch", "state")),
             models.Index(
-                fields=("project", "-disagreement", "-id"), condition=Q(disagreement__gt=0),
+                fields=("project", "-disagreement", "-id"),
+                condition=Q(disagreement__gt=0),
                 name="most_disagreeing_first",
             ),  # fmt: skip
         )

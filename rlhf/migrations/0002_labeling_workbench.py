@@ -15,4 +15,14 @@ class Migration(migrations.Migration):
             name='withdrawn_at',
             field=models.DateTimeField(blank=True, help_text='a person revised it (the new one has the next replicate) or is quarantined', null=True),
         ),
+        migrations.AlterField(
+            model_name='modelversion',
+            name='kind',
+            field=models.CharField(choices=[('base', 'base model'), ('sft', 'SFT'), ('reward', 'reward model'), ('best_of_n', 'best-of-N'), ('ppo', 'PPO'), ('value', 'value model'), ('answers', 'file of answers')], max_length=10),
+        ),
+        migrations.AlterField(
+            model_name='run',
+            name='kind',
+            field=models.CharField(choices=[('sft', 'SFT'), ('reward', 'reward model'), ('sample', 'sampling'), ('best_of_n', 'best-of-N'), ('ppo', 'PPO'), ('judge', 'judging'), ('freeze', 'freezing a dataset'), ('estimate', 'estimating win rates'), ('import', 'importing answers')], max_length=10),
+        ),
     ]

@@ -1,6 +1,7 @@
 // Requests to the labeling API. Every call ends in {ok, status, data}; status 0 means that no answer came.
 
 const TIMEOUT_MS = 20_000;
+const MAX_KEEPALIVE = 20_000; // characters; browsers take 64 KiB for all such requests together
 
 function csrfToken() {
   // Read at each call: signing in again in another tab changes it.
@@ -12,20 +13,41 @@ export class Api {
     this.root = root;
   }
 
-  next() {
-    return this.#send("POST", "/next", {});
+  next(holds) {
+    return this.#send("POST", "/next", { holds });
   }
 
-  saveDraft(assignment, draft, { keepalive = false } = {}) {
-    return this.#send("PUT", `/assignments/${assignment}/draft`, { draft }, keepalive);
+  prefetch() {
+    return this.#send("POST", "/prefetch", {});
   }
 
+  saveDraft(assignment, draft, { keepalive, follows }) {
+    return this.#send("PUT", `/assignments/${assignment}/draft`, { draft, follows }, keepalive);
+  }
+
+  renew(assignment) {
+    return this.#send("POST", `/assignments/${assignment}/renew`, {});
+  }
+
+  // Goes on while the tab closes, where it is small enough for the browser to allow that.
   submit(assignment, answer) {
-    return this.#send("POST", `/assignments/${assignment}/submit`, answer);
+    return this.#send("POST", `/assignments/${assignment}/submit`, answer, JSON.stringify(answer).length < MAX_KEEPALIVE);
   }
 
-  skip(assignment, reason) {
-    return this.#send("POST", `/assignments/${assignment}/skip`, { reason });
+  skip(assignment, skipped) {
+    return this.#send("POST", `/assignments/${assignment}/skip`, skipped);
+  }
+
+  undo() {
+    return this.#send("POST", "/undo", {});
+  }
+
+  haveRead({ protocol, revision }) {
+    return this.#send("POST", `/guidelines/${protocol}/read`, { revision });
+  }
+
+  declineWarned() {
+    return this.#send("PUT", "/settings", { declines_warned: true });
   }
 
   async #send(method, path, body, keepalive = false) {
@@ -37,7 +59,7 @@ export class Api {
         redirect: "manual",
         headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": csrfToken() },
         body: JSON.stringify(body),
-        signal: keepalive ? undefined : AbortSignal.timeout(TIMEOUT_MS),
+        signal: AbortSignal.timeout(TIMEOUT_MS),
       });
       const text = await response.text();
       return { ok: response.ok, status: response.status, data: parsed(text) };

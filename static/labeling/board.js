@@ -1,155 +1,107 @@
-// Ranking K answers: cards with rank buttons, and a tray of ranks between which letters can be dragged (SortableJS).
+// Ranking three answers or more: a row of ranks in each card, and a tray between whose ranks letters are dragged
+// (SortableJS).
 
-import { paintCompletion, paintPrompt, template } from "./answers.js";
-import { element } from "./notices.js";
-import { Ranking } from "./ranking.js";
-
-const ORDINALS = ["", "1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th"];
+import { Choices } from "./choices.js";
+import { element, template } from "./elements.js";
+import { isTiedWithAnother, nextUnranked } from "./ranks.js";
 
 export class Board {
-  constructor(task, { onChange, onRefused }) {
-    Object.assign(this, { task, onChange, onRefused });
-    this.keys = task.completions.map(({ key }) => key);
-    this.current = this.keys[0];
-    this.isLocked = false;
-    this.root = template("rank");
-    paintPrompt(this.root.querySelector(".prompt"), task.prompt);
-    this.cards = new Map(task.completions.map((completion) => [completion.key, this.#card(completion)]));
-    this.root.querySelector(".completions").append(...this.cards.values());
-    this.#paintTray(this.root.querySelector(".tray"));
-    this.restore(null);
-  }
-
-  restore(content) {
-    this.ranking = new Ranking(this.keys, { allowTies: this.task.asks.ties, ranks: content?.ranks });
-    this.current = this.ranking.missing[0] ?? this.keys[0];
-    this.#paint();
-  }
-
-  start() {
-    this.#focus(this.current, { preventScroll: true });
-  }
-
-  get content() {
-    return { ranks: this.ranking.asGiven() };
-  }
-
-  get answer() {
-    return this.ranking.isComplete ? { ranks: this.ranking.dense() } : null;
-  }
-
-  get lacking() {
-    const missing = this.ranking.missing.map((key) => key.toUpperCase());
-    if (missing.length === 0) return "";
-    const num_placed = this.keys.length - missing.length;
-    return `${num_placed} of ${this.keys.length} ranked; ${missing.join(", ")} to go`;
+  constructor({ answer, zones, cards, onMark }) {
+    Object.assign(this, { answer, cards, onMark });
+    this.ordinals = ordinals();
+    this.rows = new Map([...cards].map(([key, card]) => [key, this.#ranksIn(card, key)]));
+    for (const [key, card] of cards) this.#asZone(zones, card, key);
+    this.root = template("tray").firstElementChild;
+    this.#paintTray();
   }
 
   lock(isLocked) {
-    this.isLocked = isLocked;
     for (const sortable of this.sortables) sortable.option("disabled", isLocked);
+    for (const row of this.rows.values()) row.lock(isLocked);
   }
 
-  act({ name, rank, by, key }) {
-    const commands = {
-      place: () => this.#place(this.current, rank, { goOn: true }),
-      move: () => this.#focus(this.keys[(this.keys.indexOf(this.current) + by + this.keys.length) % this.keys.length]),
-      focus: () => this.keys.includes(key) && this.#focus(key),
-      clear: () => this.#change(() => this.ranking.clear(this.current)),
-      undo: () => this.#change(() => this.ranking.undo()),
-    };
-    if (!(name in commands)) return false;
-    if (!this.isLocked) commands[name]();
-    return true;
-  }
-
-  #place(key, rank, { goOn = false } = {}) {
-    if (this.isLocked || rank > this.keys.length) return;
-    const refusal = this.ranking.place(key, rank);
-    if (refusal) {
-      this.onRefused(refusal);
-      this.#paint();
-      return;
-    }
-    this.#change(() => {});
-    if (goOn) this.#focus(this.ranking.nextUnranked(key));
-  }
-
-  #change(change) {
-    change();
-    this.#paint();
-    this.onChange();
-  }
-
-  #focus(key, options = {}) {
-    this.current = key;
-    this.#paint();
-    const card = this.cards.get(key);
-    card.focus({ preventScroll: true });
-    if (!options.preventScroll) card.scrollIntoView({ block: "nearest" });
-  }
-
-  #card(completion) {
-    const card = paintCompletion(completion);
-    const buttons = card.querySelector(".rank-buttons");
-    buttons.setAttribute("aria-label", `Rank of answer ${completion.key.toUpperCase()}`);
-    for (let rank = 1; rank <= this.keys.length; rank += 1) {
-      const button = element("button", "", String(rank));
-      Object.assign(button, { type: "button", value: rank });
-      button.addEventListener("click", () => this.#place(completion.key, rank));
-      buttons.append(button);
-    }
-    card.addEventListener("focusin", () => {
-      if (this.current === completion.key) return;
-      this.current = completion.key;
-      this.#paint();
+  // A card itself is where the ranking takes keys; questions inside it take theirs first.
+  #asZone(zones, card, key) {
+    card.tabIndex = -1;
+    zones.add(card, {
+      zone: "rank",
+      key,
+      act: (command) => this.act(command, key),
+      focus: () => card.focus({ preventScroll: true }),
+      after: () => ({ zone: "rank", key: nextUnranked(this.answer.content.ranks, this.answer.keys, key) }),
     });
-    return card;
   }
 
-  #paintTray(tray) {
-    const rows = tray.querySelector(".rank-rows");
-    this.keys.forEach((_, index) => {
+  act({ name, digit }, key) {
+    if (name === "digit" && /^[1-9]$/.test(digit)) return this.answer.place(key, Number(digit)) ? "done" : "stay";
+    if (name !== "clear" && digit !== "0") return "";
+    this.answer.clear(key);
+    return "stay";
+  }
+
+  #ranksIn(card, key) {
+    const { answer } = this;
+    const label = interpolate(gettext("Rank of answer %s"), [key.toUpperCase()]);
+    const options = answer.keys.map((_, index) => ({ value: index + 1, label: String(index + 1) }));
+    const choices = new Choices({ label, options, showsKeys: false, onPick: (rank) => answer.place(key, rank) });
+    const row = element("div", "ask-row rank-buttons");
+    row.append(element("span", "ask-label", gettext("Rank")), choices.root);
+    card.querySelector(".answering").append(row);
+    return choices;
+  }
+
+  #paintTray() {
+    const rows = this.root.querySelector(".rank-rows");
+    this.answer.keys.forEach((_, index) => {
       const row = template("rank-row").firstElementChild;
-      row.querySelector(".rank-number").textContent = ORDINALS[index + 1];
+      row.querySelector(".rank-number").textContent = this.ordinals[index + 1];
       row.querySelector(".chips").dataset.rank = index + 1;
       rows.append(row);
     });
-    this.lists = [...tray.querySelectorAll(".chips")];
-    this.chips = new Map(this.keys.map((key) => [key, this.#chip(key)]));
-    this.sortables = this.lists.map((list) =>
-      Sortable.create(list, { group: "ranks", animation: 0, delay: 80, delayOnTouchOnly: true, onEnd: (event) => this.#dropped(event) }),
-    );
+    this.lists = [...this.root.querySelectorAll(".chips")];
+    this.chips = new Map(this.answer.keys.map((key) => [key, this.#chip(key)]));
+    const options = { group: "ranks", animation: 0, delay: 80, delayOnTouchOnly: true, onEnd: (event) => this.#dropped(event) };
+    this.sortables = this.lists.map((list) => Sortable.create(list, options));
   }
 
   #chip(key) {
     const chip = template("chip").firstElementChild;
     chip.textContent = key.toUpperCase();
     chip.dataset.key = key;
-    chip.addEventListener("click", () => this.#focus(key));
+    chip.addEventListener("click", () => this.onMark(key));
     return chip;
   }
 
   #dropped({ item, to }) {
-    const key = item.dataset.key;
-    if (to.dataset.rank === "") this.#change(() => this.ranking.clear(key));
-    else this.#place(key, Number(to.dataset.rank));
+    const { key } = item.dataset;
+    if (to.dataset.rank === "") this.answer.clear(key);
+    else this.answer.place(key, Number(to.dataset.rank));
+    this.paint();
   }
 
-  #paint() {
+  paint() {
+    const ranks = this.answer.content.ranks;
     for (const [key, card] of this.cards) {
-      const rank = this.ranking.ranks.get(key);
-      const isCurrent = key === this.current;
-      card.classList.toggle("is-current", isCurrent);
+      const rank = ranks[key];
+      this.rows.get(key).paint(rank);
       card.classList.toggle("is-placed", rank !== undefined);
-      card.tabIndex = isCurrent ? 0 : -1;
-      card.querySelector(".placed").textContent = rank ? `${ORDINALS[rank]}${this.ranking.isTied(key) ? ", tied" : ""}` : "";
-      for (const button of card.querySelectorAll(".rank-buttons button")) {
-        button.setAttribute("aria-pressed", String(Number(button.value) === rank));
-      }
+      card.querySelector(".placed").textContent = this.#placed(key, rank, ranks);
       const list = this.lists.find((other) => other.dataset.rank === String(rank ?? ""));
       if (this.chips.get(key).parentElement !== list) list.append(this.chips.get(key));
-      this.chips.get(key).classList.toggle("is-current", isCurrent);
     }
   }
+
+  #placed(key, rank, ranks) {
+    if (rank === undefined) return "";
+    return isTiedWithAnother(ranks, key) ? interpolate(gettext("%s, tied"), [this.ordinals[rank]]) : this.ordinals[rank];
+  }
+
+  mark(key) {
+    for (const [other, chip] of this.chips) chip.classList.toggle("is-current", other === key);
+    for (const [other, card] of this.cards) card.tabIndex = other === key ? 0 : -1;
+  }
+}
+
+function ordinals() {
+  return ["", gettext("1st"), gettext("2nd"), gettext("3rd"), gettext("4th"), gettext("5th"), gettext("6th"), gettext("7th"), gettext("8th"), gettext("9th")];
 }

@@ -25,6 +25,11 @@ export class ActiveClock {
     return Math.round(this.#active * 10) / 10;
   }
 
+  // Somebody is here: the page is visible, and there was a sign of a person a moment ago.
+  get isActive() {
+    return document.visibilityState === "visible" && performance.now() - this.#lastSign < IDLE_S * 1000;
+  }
+
   #note() {
     this.#tick();
     this.#lastSign = performance.now();

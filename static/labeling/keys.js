@@ -1,43 +1,43 @@
 // Which key means what. A key becomes a command; no command but `submit` sends anything, and it checks first.
 
-const MOVES = { ArrowDown: 1, ArrowRight: 1, j: 1, ArrowUp: -1, ArrowLeft: -1, k: -1 };
-const LETTERS = "abcdefhi"; // g opens the guidelines; a seventh answer is reached by arrows
+const COMMANDS = {
+  "?": "keys", s: "skip", g: "guidelines", u: "undo", // the page's
+  d: "diff", y: "sync", r: "raw", // reading.js
+  t: "tie", x: "all-bad", z: "take-back", e: "edit", i: "write", // panel.js
+  Backspace: "clear", Delete: "clear", Escape: "leave",
+}; // prettier-ignore
+const MOVES = {
+  ArrowDown: ["along", 1], j: ["along", 1], ArrowUp: ["along", -1], k: ["along", -1],
+  ArrowRight: ["across", 1], ArrowLeft: ["across", -1],
+}; // prettier-ignore
 
-export function command(event, kind) {
+export function command(event) {
   if (event.defaultPrevented || event.isComposing || event.altKey) return null;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) return { name: "submit" };
   if (event.ctrlKey || event.metaKey) return null;
   if (isTyping(event.target)) return event.key === "Escape" ? { name: "leave" } : null;
-  if (event.key === "Enter") return actsOnEnter(event.target) || kind === "demonstrate" ? null : { name: "submit" };
-  return shared(event.key) ?? (kind === "rank" ? ranking(event) : kind === "compare" ? comparing(event.key) : writing(event.key));
+  if (event.key === "Enter") return actsOnEnter(event.target) ? null : { name: "submit" };
+  return choosing(event);
 }
 
-function shared(key) {
-  return { "?": { name: "keys" }, s: { name: "skip" }, g: { name: "guidelines" }, Escape: { name: "escape" } }[key] ?? null;
+function choosing({ key, shiftKey, target }) {
+  if (/^[0-9=-]$/.test(key)) return { name: "digit", digit: key };
+  if (/^[A-I]$/.test(key) && shiftKey) return { name: "mark", key: key.toLowerCase() };
+  if (key in MOVES && !shiftKey) return { name: MOVES[key][0], by: inReadingOrder(key, target) };
+  return key in COMMANDS ? { name: COMMANDS[key] } : null;
 }
 
-function ranking({ key, shiftKey }) {
-  if (/^[1-9]$/.test(key)) return { name: "place", rank: Number(key) };
-  if (key in MOVES) return { name: "move", by: MOVES[key] };
-  if (key === "0" || key === "Backspace" || key === "Delete") return { name: "clear" };
-  if (key === "z") return { name: "undo" };
-  return !shiftKey && key.length === 1 && LETTERS.includes(key) ? { name: "focus", key } : null;
-}
-
-function comparing(key) {
-  if (key === "1" || key === "2") return { name: "choose", choice: Number(key) };
-  if (key === "0" || key === "t") return { name: "choose", choice: 0 };
-  return key === "z" ? { name: "undo" } : null;
-}
-
-function writing(key) {
-  return key === "i" ? { name: "write" } : null;
+// In right-to-left text the arrow to the left goes on.
+function inReadingOrder(key, target) {
+  const [name, by] = MOVES[key];
+  return name === "across" && getComputedStyle(target).direction === "rtl" ? -by : by;
 }
 
 function isTyping(target) {
   return target.matches?.("textarea, select, [contenteditable], input:not([type=radio], [type=checkbox])") ?? false;
 }
 
+// A choice is chosen by Space or its digit; Enter goes on, as everywhere.
 function actsOnEnter(target) {
-  return target.matches?.("button, a, summary") ?? false;
+  return target.matches?.("button:not(.choice), a, summary") ?? false;
 }

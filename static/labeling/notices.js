@@ -1,5 +1,7 @@
 // What a person is told when something did not go as meant: what happened, that nothing is lost, what to do.
 
+import { element } from "./elements.js";
+
 export class Notices {
   constructor(place, announcer) {
     this.place = place;
@@ -15,18 +17,26 @@ export class Notices {
     this.announcer.textContent = text;
   }
 
-  show({ title, text, quotes = [], actions = [] }) {
+  // takesFocus is false where the person may be writing something else meanwhile.
+  show({ title, text, quotes = [], actions = [], takesFocus = true }) {
     const notice = element("section", "notice notice-warm");
     notice.setAttribute("role", "alert");
     notice.append(element("h2", "", title), element("p", "", text));
-    for (const quote of quotes) notice.append(element("h3", "", quote.title), element("pre", "", quote.text));
+    for (const quote of quotes) notice.append(element("h3", "", quote.title), quoted(quote.text));
     const row = element("div", "actions");
     row.append(...actions.map(button));
     notice.append(row);
     this.place.replaceChildren(notice);
+    if (!takesFocus) return;
     notice.scrollIntoView({ block: "nearest" });
     row.querySelector("button.primary, a.primary")?.focus();
   }
+}
+
+function quoted(text) {
+  const quote = element("pre", "", text);
+  Object.assign(quote, { dir: "auto", tabIndex: 0 }); // a long one scrolls
+  return quote;
 }
 
 function button({ label, act, href, primary }) {
@@ -35,17 +45,4 @@ function button({ label, act, href, primary }) {
   else made.type = "button";
   if (act) made.addEventListener("click", act);
   return made;
-}
-
-export function element(tag, className = "", text = "") {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text) made.textContent = text;
-  return made;
-}
-
-export function answerAsText(answer) {
-  if (!answer) return "";
-  if (typeof answer.text === "string") return answer.text;
-  return Object.entries(answer.ranks ?? {}).map(([key, rank]) => `${key.toUpperCase()}: rank ${rank}`).join("\n");
 }

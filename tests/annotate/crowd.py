@@ -1,111 +1,135 @@
-"""Clients that label as the page does: they hold a prefetched task, which the next submit confirms."""
+"""Simulated labelers that work through the decision modules: careful, random, always-left and too fast.
+
+The texts carry their own quality, as "... quality 3 ...", which a careful person reads with a little noise.
+"""
 
 from __future__ import annotations
 
-import http.client
-import json
-import time
-import uuid
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
+import random
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
-THREADS = 16  # clients take turns in them: between two answers a person reads, too
+from annotate import assignment as assignments
+from annotate import protocols, qualifications, submissions
+from annotate.models import Assignment, LabelerProfile, Protocol, Task, TaskCompletion
+from rlhf.access import Access
+from rlhf.models import Completion, Project
+from tests.annotate import rows
+
+KEYS = "abcdefghi"
+CAREFUL_S, FAST_S = 25.0, 1.0
+NOISE = 0.45  # of a careful person's view of a quality; two neighbours are 1 apart
+Rank = Callable[[random.Random, list[int]], list[int]]
 
 
-@dataclass
-class Client:
-    """`leased` says when the request was sent that made each task the client's; `told_none` when the answer came."""
+def careful(draw: random.Random, qualities: list[int]) -> list[int]:
+    seen = [quality + draw.gauss(0, NOISE) for quality in qualities]
+    return ranked(seen)
 
-    address: str
-    token: str
-    project: str
-    stops_after: int | None = None  # answers; then it vanishes with a task in its hands
-    task: dict[str, Any] | None = None
-    held: dict[str, Any] | None = None
-    leased: dict[int, float] = field(default_factory=dict)
-    told_none: float | None = None
-    num_answers: int = 0
 
-    def __post_init__(self) -> None:
-        self.connection = http.client.HTTPConnection(urlsplit(self.address).netloc, timeout=60)
+def at_random(draw: random.Random, qualities: list[int]) -> list[int]:
+    return ranked([draw.random() for _ in qualities])
 
-    @property
-    def vanishes_now(self) -> bool:
-        return self.stops_after is not None and self.num_answers >= self.stops_after
 
-    def ask(self) -> None:
-        self.told_none = None
-        self._take(*self._post("next", {}))
+def always_left(draw: random.Random, qualities: list[int]) -> list[int]:
+    return list(range(1, len(qualities) + 1))
 
-    def answer(self) -> None:
-        """Submit; every other answer is sent twice."""
-        assert self.task is not None
-        body = {"submission_id": str(uuid.uuid4()), "text": f"Answer to {self.task['task']}"}
-        if self.held is not None:
-            body["holds"] = self.held["assignment"]
-        path = f"assignments/{self.task['assignment']}/submit"
-        sent_at, reply = self._post(path, body)
-        assert reply["stored"]["state"] == "submitted"
-        self.num_answers += 1
-        self._take(sent_at, reply)
-        if self.num_answers % 5 == 0:
-            assert self._post(path, body)[1]["stored"] == reply["stored"]
 
-    def _take(self, sent_at: float, reply: dict[str, Any]) -> None:
-        self.task = self.held if reply["confirmed"] is not None else reply["next"]
-        self.held = reply["prefetched"]
-        if self.task is None:
-            self.told_none = time.monotonic()
-        else:
-            self.leased.setdefault(self.task["task"], sent_at)
+def ranked(values: list[float]) -> list[int]:
+    order = sorted(values, reverse=True)
+    return [order.index(value) + 1 for value in values]
 
-    def _post(self, path: str, body: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-        sent_at = time.monotonic()
+
+KINDS: dict[str, tuple[Rank, float]] = {
+    "careful": (careful, CAREFUL_S),
+    "random": (at_random, CAREFUL_S),
+    "left": (always_left, CAREFUL_S),
+    "fast": (careful, FAST_S),
+}
+
+
+class Crowd:
+    """People of several kinds, each with a clock and a draw of their own."""
+
+    def __init__(self, *, project: Project, seed: int, kinds: list[str]) -> None:
+        self.people = {
+            f"{kind} {number}": rows.member(project=project, name=f"{kind} {number}")
+            for number, kind in enumerate(kinds)
+        }
+        self.draw = {name: random.Random(f"{seed} {name}") for name in self.people}
+        self.now = dict.fromkeys(self.people, rows.NOW)
+        self.num_answers = dict.fromkeys(self.people, 0)
+        self.paused_after: dict[str, int] = {}
+
+    def work(self, *, rounds: int) -> None:
+        for _ in range(rounds):
+            for name in [name for name in self.people if name not in self.paused_after]:
+                self._answer(name)
+
+    def _answer(self, name: str) -> None:
+        who, (rank, seconds) = self.people[name], KINDS[name.split()[0]]
         try:
-            status, content = self._send(path, body)
-        except ConnectionError:  # the server closes a connection that was idle; nothing is stored twice
-            self.connection.close()
-            status, content = self._send(path, body)
-        assert status == 200, f"{path}: {status} {content[:500]!r}"
-        return sent_at, json.loads(content)
+            held = assignments.next_task(access=who, now=self.now[name])
+        except qualifications.Paused:
+            self.paused_after[name] = self.num_answers[name]
+            return
+        assert held is not None, f"no task left for {name}"
+        self.now[name] += timedelta(seconds=seconds * self.draw[name].uniform(0.7, 1.3))
+        ranks = rank(self.draw[name], qualities(held))
+        answer(who=who, held=held, ranks=ranks, now=self.now[name], active_s=300.0)  # what a page says is no proof
+        self.num_answers[name] += 1
 
-    def _send(self, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
-        headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
-        self.connection.request("POST", f"/api/v1/labeling/{self.project}/{path}", json.dumps(body), headers)
-        response = self.connection.getresponse()
-        return response.status, response.read()
+    def is_paused(self, name: str) -> bool:
+        return LabelerProfile.objects.filter(labeler=self.people[name].user, paused_at__isnull=False).exists()
 
-
-def label(clients: Iterable[Client]) -> None:
-    """Let them all work until each was told that nothing is left, or has vanished."""
-    everybody = list(clients)
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(_take_turns, [everybody[index::THREADS] for index in range(THREADS)]))
+    def reason(self, name: str) -> str:
+        return LabelerProfile.objects.get(labeler=self.people[name].user).pause_reason
 
 
-def _take_turns(clients: list[Client]) -> None:
-    for client in clients:
-        client.ask()
-    while clients:
-        clients = [client for client in clients if client.task is not None and not client.vanishes_now]
-        for client in clients:
-            client.answer()
+def answer(*, who: Access, held: Assignment, ranks: list[int], now: datetime, active_s: float = 30.0) -> None:
+    """`ranks` in the order on screen."""
+    given = submissions.Answer(
+        submission_id=rows.new_id(), ranks=dict(zip(KEYS, ranks, strict=False)), active_s=active_s
+    )
+    submissions.submit(access=who, assignment_id=held.pk, answer=given, now=now)
 
 
-def told_none_too_early(clients: Iterable[Client]) -> list[tuple[int, int]]:
-    """(client, task) where a client was told that nothing is left, and after that somebody else was given a task that
-    the client never had: it was free then, or only reserved in advance."""
-    everybody = list(clients)
-    last = {}
-    for client in everybody:
-        for task, at in client.leased.items():
-            last[task] = max(at, last.get(task, 0.0))
-    return [
-        (number, task)
-        for number, client in enumerate(everybody)
-        for task, at in last.items()
-        if client.told_none is not None and task not in client.leased and at > client.told_none
-    ]
+def qualities(held: Assignment) -> list[int]:
+    """Of the texts, in the order on screen."""
+    texts = Completion.objects.in_bulk(held.order_shown)
+    return [quality(texts[pk].text) for pk in held.order_shown]
+
+
+def quality(text: str) -> int:
+    found = re.search(r"quality (\d+)", text)
+    assert found is not None
+    return int(found[1])
+
+
+def open_tasks(
+    *, project: Project, num: int, num_gold: int, size: int = 4, overlap: int = 3, gold_percent: int = 20,
+    seed: int = 0,
+) -> list[Task]:  # fmt: skip
+    """Work and gold tasks to rank `size` texts whose qualities are 1 to size."""
+    kind = Protocol.Kind.RANK
+    protocols.revise(
+        protocol=protocols.protocol(project=project, kind=kind), gold_percent=gold_percent, num_completions=size
+    )
+    draw = random.Random(seed)
+    model = rows.version(project=project)
+    made = []
+    for index, prompt in enumerate(rows.prompts(project=project, num=num + num_gold)):
+        order = draw.sample(range(1, size + 1), size)
+        texts = [f"{index}: an answer of quality {place}. " + "Some words to read. " * 12 for place in order]
+        task = rows.task(project=project, kind=kind, prompt=prompt, overlap=overlap)
+        shown = rows.completions(prompt=prompt, version=model, texts=texts)
+        TaskCompletion.objects.bulk_create(
+            TaskCompletion(task=task, completion=completion, index=place) for place, completion in enumerate(shown)
+        )
+        if index >= num:
+            Task.objects.filter(pk=task.pk).update(
+                purpose=Task.Purpose.GOLD, expected={"ranks": ranked(list(map(float, order)))}, overlap=10_000
+            )
+        made.append(task)
+    return made

@@ -56,10 +56,13 @@ def completions(*, prompt: Prompt, version: ModelVersion, texts: list[str]) -> l
 def task(
     *, project: Project, kind: str = Protocol.Kind.DEMONSTRATE, overlap: int = 1, priority: int = 0,
     prompt: Prompt | None = None, shown: list[Completion] | None = None, iteration: int = 0,
+    protocol: Protocol | None = None,
 ) -> Task:  # fmt: skip
+    if prompt is None and kind != Protocol.Kind.PROMPT:
+        (prompt,) = prompts(project=project, num=1)
     made = Task.objects.create(
-        project=project, protocol=protocols.protocol(project=project, kind=kind), kind=kind, overlap=overlap,
-        prompt=prompt or prompts(project=project, num=1)[0], batch=f"batch-{next(_numbers)}", priority=priority,
+        project=project, protocol=protocol or protocols.protocol(project=project, kind=kind), kind=kind,
+        overlap=overlap, prompt=prompt, batch=f"batch-{next(_numbers)}", priority=priority,
         iteration=iteration,
     )  # fmt: skip
     for index, completion in enumerate(shown or []):

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 
-from tests.annotate import crowd
-from tests.annotate.crowd import Client
+from tests.annotate import clients
+from tests.annotate.clients import Client
 from tests.annotate.pool import OVERLAP
 from tests.services import Servers, new_database
 
@@ -23,27 +23,27 @@ def test_fifty_people_over_four_processes_drain_a_pool_exactly_also_when_a_third
 ) -> None:
     servers = live_servers(num=NUM_PROCESSES, database_url=database_url)
 
-    everybody = clients(servers, "staying")
-    crowd.label(everybody)
+    everybody = some_clients(servers, "staying")
+    clients.label(everybody)
     assert sum(client.num_answers for client in everybody) == NUM_TASKS * OVERLAP
-    assert crowd.told_none_too_early(everybody) == []
+    assert clients.told_none_too_early(everybody) == []
     assert_drained(servers, "staying", left=0)
 
-    everybody = clients(servers, "vanishing")
+    everybody = some_clients(servers, "vanishing")
     gone, there = everybody[::3], everybody[1::3] + everybody[2::3]
     for number, client in enumerate(gone):
         client.stops_after = number % 9
-    crowd.label(everybody)
-    assert crowd.told_none_too_early(everybody) == []
+    clients.label(everybody)
+    assert clients.told_none_too_early(everybody) == []
     assert sum(client.num_answers for client in everybody) == NUM_TASKS * OVERLAP - len(gone)
 
     servers.run("-m", "tests.annotate.pool", "lapse", "vanishing")
-    crowd.label(there)
+    clients.label(there)
     assert sum(client.num_answers for client in everybody) == NUM_TASKS * OVERLAP
     assert_drained(servers, "vanishing", left=len(gone))
 
 
-def clients(servers: Servers, project: str) -> list[Client]:
+def some_clients(servers: Servers, project: str) -> list[Client]:
     tokens = json.loads(servers.run("-m", "tests.annotate.pool", "make", project, str(NUM_TASKS), str(NUM_LABELERS)))
     return [Client(servers.urls[number % NUM_PROCESSES], token, project) for number, token in enumerate(tokens)]
 

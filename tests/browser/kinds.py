@@ -1,0 +1,83 @@
+"""One project with a task of every kind that a protocol can ask for: `python -m tests.browser kinds PLACE SLUG ...`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from annotate.models import Protocol, Task
+from rlhf.models import Completion, ModelVersion, Project
+from rlhf.prompts import add, new_prompt
+from tests.annotate import rows
+from tests.browser import world
+
+
+def choice(name: str, label: str) -> dict[str, Any]:
+    return {"name": name, "labels": {"en": label}}
+
+
+FLAGS = [
+    choice("fails", "Fails to follow the instruction"),
+    choice("inappropriate", "Inappropriate for a customer assistant"),
+    choice("hallucinates", "Makes things up"),
+    choice("violence", "Violent content"),
+]
+ASPECTS = [choice("helpful", "More helpful"), choice("honest", "More honest")]
+CATEGORIES = [choice("writing", "Writing"), choice("advice", "Advice"), choice("facts", "Facts")]
+
+# By name: kind, number of answers, what the protocol asks. In the order in which they come.
+KINDS: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "demonstration": ("demonstrate", 0, {"categories": CATEGORIES}),
+    "prompt": ("prompt", 0, {}),
+    "arena": ("compare", 2, {"allow_all_bad": True}),
+    "four levels": ("compare", 2, {"strength": "four", "ask_pair_safety": True, "edit_best": True}),
+    "seven points": (
+        "compare", 2,
+        {"strength": "seven", "aspects": ASPECTS, "reason_min_characters": 30, "categories": CATEGORIES},
+    ),
+    "sheets": ("rank", 4, {"rate_completions": True, "flags": FLAGS}),
+    "seven ranks": ("rank", 7, {"edit_best": True, "allow_all_bad": True}),
+    "nine": ("rank", 9, {"allow_ties": False}),
+}  # fmt: skip
+
+
+def kinds(slug: str) -> dict[str, Any]:
+    """One task of each kind."""
+    made = world.project(slug=slug, name="Kind answers")
+    version = rows.version(project=made)
+    for index, name in enumerate(KINDS):
+        open_task(made, version, name=name, priority=len(KINDS) - index)
+    return {"slug": slug, "names": list(KINDS)}
+
+
+def open_task(made: Project, version: ModelVersion, *, name: str, priority: int = 0, number: int = 0) -> Task:
+    kind, num, asks = KINDS[name]
+    protocol = protocol_of(made, name=name, kind=kind, asks=asks)
+    prompt, shown = None, []
+    if kind != Protocol.Kind.PROMPT:
+        text = f"{world.THANKS} ({name})" if number == 0 else f"Write thank-you note number {number} ({name})."
+        add(project=made, prompts=[new_prompt(value=text)], source="test")
+        prompt = made.prompts.latest("id")
+        shown = answers(prompt, version, num=num, name=name)
+    return rows.task(project=made, kind=kind, protocol=protocol, prompt=prompt, shown=shown, priority=priority)
+
+
+def answers(prompt: Any, version: ModelVersion, *, num: int, name: str) -> list[Completion]:
+    texts = [world.NOTES[index % 4] + (f"\n\nP.S. Note {index + 1}." if index > 3 else "") for index in range(num)]
+    return rows.completions(prompt=prompt, version=version, texts=texts) if num else []
+
+
+def protocol_of(made: Project, *, name: str, kind: str, asks: dict[str, Any]) -> Protocol:
+    found, _ = Protocol.objects.get_or_create(
+        project=made,
+        name=name,
+        defaults={"kind": kind, "is_default": False, "auto_pause": False, "guidelines": world.GUIDELINES, **asks},
+    )
+    return found
+
+
+PLACES: dict[str, Callable[..., dict[str, Any]]] = {"kinds": kinds}
+
+
+def main(place: str, *arguments: str) -> dict[str, Any]:
+    return PLACES[place](*arguments)
