@@ -22,7 +22,7 @@ export class Notices {
     const notice = element("section", "notice notice-warm");
     notice.setAttribute("role", "alert");
     notice.append(element("h2", "", title), element("p", "", text));
-    for (const quote of quotes) notice.append(element("h3", "", quote.title), element("pre", "", quote.text));
+    for (const quote of quotes) notice.append(element("h3", "", quote.title), Object.assign(element("pre", "", quote.text), { dir: "auto" }));
     const row = element("div", "actions");
     row.append(...actions.map(button));
     notice.append(row);
