@@ -41,7 +41,7 @@ def test_a_ranking_task_is_shown_blind(project: Project, ada: Access) -> None:
 
     assert set(shown) == {
         "assignment", "task", "kind", "prompt", "completions", "asks", "skip_reasons", "guidelines", "content_warning",
-        "qualification", "draft", "revises", "lease_expires_at", "progress",
+        "qualification", "draft", "draft_saved_at", "revises", "lease_expires_at", "progress",
     }  # fmt: skip
     assert [(one["key"], set(one)) for one in shown["completions"]] == [
         ("a", {"key", "html", "text"}),
@@ -147,7 +147,7 @@ def test_the_same_persons_assignment_in_another_project_is_not_there(project: Pr
         ("skip", "post", {"reason": " "}, "reason"),
         ("draft", "put", {"text": "x"}, "draft"),
         ("draft", "put", {"draft": [1]}, "draft"),
-        ("draft", "put", {"draft": {"text": "x" * 200_001}}, "at most 200,000 bytes"),
+        ("draft", "put", {"draft": {"text": "x" * 600_001}}, "at most 600,000 bytes"),
     ],
 )
 def test_bad_input_is_answered_with_what_was_expected(
