@@ -98,13 +98,12 @@ def test_a_text_too_large_for_a_closing_page_is_there_again(labeler: Visitor) ->
 def test_a_draft_that_arrives_after_its_submit_loses(labeler: Visitor, world: Callable[..., dict[str, Any]]) -> None:
     page = begin(labeler, "late")
     held: list[Route] = []
-    page.route("**/draft", lambda route: held.append(route))
+    page.route("**/draft", lambda route: held.append(route), times=1)
     page.locator("#answer").fill("An early state.")
     with page.expect_request("**/draft"):
         pass
     page.wait_for_timeout(200)
     body = held[0].request.post_data_json
-    page.unroute("**/draft")
     page.evaluate("localStorage.clear()")
     other = begin(labeler, "late", labeler.new_page())
     other.locator("#answer").fill("The answer.")
