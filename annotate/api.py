@@ -66,10 +66,12 @@ class PrefetchView(LabelingView):
 class DraftView(LabelingView):
     @extend_schema(request=DraftSerializer, responses=DraftSavedSerializer, operation_id="labeling_draft")
     def put(self, request: Request, project: str, assignment: int) -> Response:
-        """Store what you have so far and renew the lease. State `expired`: kept, but the task's slot is gone."""
-        who = _labeler(request, project)
-        draft = _valid(DraftSerializer, request)["draft"]
-        saved = leases.save_draft(access=who, assignment_id=assignment, draft=draft, now=timezone.now())
+        """Store what you have so far and renew the lease. State `expired`: kept, but the task's slot is gone.
+
+        409 with `newer` where another browser saved a draft after the one that `follows` names.
+        """
+        who, now = _labeler(request, project), timezone.now()
+        saved = leases.save_draft(access=who, assignment_id=assignment, now=now, **_valid(DraftSerializer, request))
         shown = DraftSavedSerializer(
             {
                 "assignment": saved.pk,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from types import EllipsisType
 from typing import Any
 
 from django.db import transaction
 
-from annotate import pool, qualifications
+from annotate import drafts, pool, qualifications
 from annotate.models import Assignment, Task
 from annotate.slots import retake
 from rlhf.access import Access
@@ -16,7 +17,7 @@ from rlhf.errors import Refusal
 
 State = Assignment.State
 ANSWERED = (State.SUBMITTED, State.SURPLUS, State.QUARANTINED, State.ADJUDICATED)
-MAX_DRAFT_BYTES = 200_000
+MAX_DRAFT_BYTES = 600_000  # the longest answer and an edit of one, in any script
 MAX_REASON = 500
 
 
@@ -74,25 +75,38 @@ def renew(*, access: Access, assignment_id: int, now: datetime) -> Assignment:
     Raises NotYoursAnyMore once it is submitted or skipped.
     """
     with transaction.atomic():
-        return _renewed(access, assignment_id, now, {})
+        assignment = own_assignment(access=access, assignment_id=assignment_id)
+        refuse_finished(assignment)
+        return _renewed(assignment, access, now, {})
 
 
-def save_draft(*, access: Access, assignment_id: int, draft: dict[str, Any], now: datetime) -> Assignment:
+def save_draft(
+    *,
+    access: Access,
+    assignment_id: int,
+    draft: dict[str, Any],
+    now: datetime,
+    follows: datetime | EllipsisType | None = ...,
+) -> Assignment:
     """Store what the person has so far and renew the lease; after a lapse the draft is kept, with or without a slot.
 
-    Raises NotYoursAnyMore once it is submitted or skipped: a draft that comes after its submit loses.
+    A draft that comes late, after a newer one of the same browser, changes nothing. Raises OverwritesNewer
+    (annotate/drafts.py), and NotYoursAnyMore once it is submitted or skipped: a draft after its submit loses.
     """
     check_storable(draft)
     size = len(json.dumps(draft, ensure_ascii=False).encode())
     if size > MAX_DRAFT_BYTES:
         raise BadDraft(f"expected a draft of at most {MAX_DRAFT_BYTES:,} bytes, found {size:,}")
     with transaction.atomic():
-        return _renewed(access, assignment_id, now, {"draft": draft, "draft_saved_at": now})
+        assignment = own_assignment(access=access, assignment_id=assignment_id)
+        refuse_finished(assignment)
+        if drafts.is_late(draft, stored=assignment.draft):
+            return assignment
+        drafts.refuse_overwriting(assignment, draft, follows=follows)
+        return _renewed(assignment, access, now, {"draft": draft, "draft_saved_at": now})
 
 
-def _renewed(access: Access, assignment_id: int, now: datetime, changes: dict[str, Any]) -> Assignment:
-    assignment = own_assignment(access=access, assignment_id=assignment_id)
-    refuse_finished(assignment)
+def _renewed(assignment: Assignment, access: Access, now: datetime, changes: dict[str, Any]) -> Assignment:
     if assignment.state == State.EXPIRED:
         if qualifications.standing(access=access).paused is None:
             retake(assignment=assignment, state=State.LEASED)

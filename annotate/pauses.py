@@ -13,14 +13,12 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, OuterRef, Q, QuerySet, Subquery, Value, When
 
-from annotate import disagreements
+from annotate import disagreements, pool, slots
 from annotate.models import Assignment, Demonstration, LabelerProfile, Ranking, Submission, Task
-from annotate.models.tasks import end_of_queue
 from rlhf import evaluations
 from rlhf.models import Membership, Project, Verdict
 
 State = Assignment.State
-HELD = (State.RESERVED, State.LEASED)
 CHUNK = 50  # answers restored per write transaction: SQLite has one writer, and labelers wait behind it
 
 
@@ -32,7 +30,8 @@ def pause(*, project: Project, labeler: User, reason: str, by: User | None = Non
         if not active.update(paused_at=now, pause_reason=reason[:500], paused_by=by):
             return False
         own = Assignment.objects.filter(task__project=project, labeler=labeler)
-        own.filter(state__in=HELD).update(state=State.EXPIRED, slot=None)  # the drafts stay
+        for assignment_id, task_id in own.filter(state__in=slots.ON_LEASE).values_list("pk", "task_id"):
+            slots.give_back(assignment_id=assignment_id, task_id=task_id)
         _quarantine(_recent(own, profile), _pseudonym(project, labeler), now)
     return True
 
@@ -62,8 +61,9 @@ def _quarantine(assignments: list[Assignment], rater: str, now: datetime) -> Non
     Assignment.objects.filter(pk__in=ids).update(state=State.QUARANTINED, slot=None)
     reopened = When(state=Task.State.DONE, then=Value(Task.State.OPEN))
     Task.objects.filter(pk__in=tasks).update(
-        num_submitted=F("num_submitted") - 1, state=Case(reopened, default=F("state")), queue_place=end_of_queue()
+        num_submitted=F("num_submitted") - 1, state=Case(reopened, default=F("state"))
     )
+    pool.queue_again(task_ids=tasks)
     for answers in (Ranking, Demonstration):
         answers.objects.filter(submission__assignment__in=ids, counts=True).update(counts=False)
     disagreements.note(task_ids=[row.task_id for row in assignments if row.task.disagreement is not None])

@@ -12,17 +12,29 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db.models import F, FilteredRelation, Q
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from annotate.models import LabelerProfile, Protocol, Qualification
+from annotate.models import LabelerProfile, Protocol, Qualification, Task
 from rlhf.access import Access
 from rlhf.errors import Refusal
+
+RULES: dict[str, Promise] = {  # what a rule of annotate/signals.py says of the answers that break it
+    "accuracy": gettext_lazy("Many answers differed from what is right, or from what others said."),
+    "position": gettext_lazy("The best answer was nearly always in the same place on the screen."),
+    "pace": gettext_lazy("Many answers came faster than the texts can be read."),
+}
 
 
 class Paused(Refusal):
     """The person is paused; `extra["paused"]` carries the reason."""
 
     status = 403
+
+
+class TooFewTasks(Refusal):
+    pass
 
 
 @dataclass(frozen=True)
@@ -46,8 +58,13 @@ def standing(*, access: Access) -> Standing:
             may_work.add(row["pk"])
         elif row["state"] != Qualification.State.FAILED:
             qualifying[row["pk"]] = _qualification(row, access)
-    paused = profile.pause_reason if profile and profile.paused_at else None
+    paused = reason(profile) if profile and profile.paused_at else None
     return Standing(frozenset(may_work), qualifying, paused, declines)
+
+
+def reason(profile: LabelerProfile) -> str:
+    """Why the person is paused, in words: a manager's own, or those of the rule."""
+    return str(RULES.get(profile.pause_reason, profile.pause_reason))
 
 
 def refuse_paused(standing: Standing) -> None:
@@ -71,6 +88,22 @@ def count_answer(*, protocol: Protocol, labeler: User, right: bool, now: datetim
         mine.decided_at = now
         undecided.update(state=mine.state, decided_at=now)
     return mine
+
+
+def num_unseen(*, protocol: Protocol, labeler: User) -> int:
+    """Qualification tasks that the person could still get."""
+    tasks = Task.objects.filter(protocol=protocol, purpose=Task.Purpose.QUALIFICATION, state=Task.State.OPEN)
+    return tasks.exclude(assignments__labeler=labeler).count()
+
+
+def try_again(*, protocol: Protocol, labeler: User) -> None:
+    """Let a person who failed begin anew, with tasks that they have not seen. Raises TooFewTasks."""
+    unseen = num_unseen(protocol=protocol, labeler=labeler)
+    if unseen < protocol.qualification_size:
+        message = _("%(name)s needs %(size)s qualification tasks that this person has not seen; there are %(unseen)s.")
+        raise TooFewTasks(message % {"name": protocol.name, "size": protocol.qualification_size, "unseen": unseen})
+    failed = Qualification.objects.filter(protocol=protocol, labeler=labeler, state=Qualification.State.FAILED)
+    failed.update(state=Qualification.State.IN_PROGRESS, num_answered=0, num_right=0, decided_at=None)
 
 
 def _protocols(access: Access) -> list[dict[str, Any]]:

@@ -13,11 +13,11 @@ from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from annotate import disagreements, evidence, gold, pauses, qualifications, signals
+from annotate.answers import KEYS
 from annotate.models import LabelerProfile, Submission, Task
 from rlhf.access import Access
 from rlhf.render import render
 
-KEYS = "abcdefghi"  # as submissions.KEYS, which imports this module
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 KNOWN = (Task.Purpose.GOLD, Task.Purpose.QUALIFICATION)
 

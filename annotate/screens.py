@@ -40,6 +40,7 @@ def task_json(*, assignment: Assignment, progress: Progress, revised: Submission
         "content_warning": questions.content_warning,
         "qualification": _qualification(assignment) if task.purpose == Task.Purpose.QUALIFICATION else None,
         "draft": revised.body if revised else assignment.draft,
+        "draft_saved_at": assignment.draft_saved_at and assignment.draft_saved_at.isoformat(),
         "revises": revised.revision if revised else None,
         "lease_expires_at": assignment.lease_expires_at.isoformat(),
         "progress": progress_json(progress),

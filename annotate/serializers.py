@@ -89,6 +89,7 @@ class TaskSerializer(serializers.Serializer[dict[str, Any]]):
     content_warning = serializers.CharField(allow_blank=True)
     qualification = QualificationSerializer(allow_null=True)
     draft = serializers.DictField(allow_null=True)
+    draft_saved_at = serializers.DateTimeField(allow_null=True)
     revises = serializers.IntegerField(allow_null=True, help_text="the revision that came back by undo, in `draft`")
     lease_expires_at = serializers.DateTimeField()
     progress = ProgressSerializer()
@@ -188,7 +189,10 @@ class SettingsSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class DraftSerializer(serializers.Serializer[dict[str, Any]]):
-    draft = serializers.DictField(help_text="any JSON object of at most 200,000 bytes; it comes back with the task")
+    draft = serializers.DictField(help_text="any JSON object of at most 600,000 bytes; it comes back with the task")
+    follows = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="draft_saved_at of the draft that this one goes on from"
+    )
 
 
 class DraftSavedSerializer(serializers.Serializer[dict[str, Any]]):

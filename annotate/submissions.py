@@ -19,7 +19,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Value, When
 from django.utils.translation import gettext as _
 
-from annotate import answers, outcomes, protocols, quality
+from annotate import answers, outcomes, protocols, qualifications, quality
 from annotate.answers import KEYS, BadAnswer, Body, Sheet
 from annotate.leases import ANSWERED, NotYoursAnyMore, own_assignment, refuse_finished
 from annotate.models import Assignment, Submission, Task
@@ -133,7 +133,7 @@ def _submit(access: Access, assignment_id: int, answer: Answer, now: datetime) -
         _check_revisable(last, now)
     sheet = _sheet(assignment)
     body = answers.checked(sheet=sheet, given=answer.given)
-    counts = _count(assignment) if last is None else assignment.state == State.SUBMITTED
+    counts = _count(access, assignment) if last is None else assignment.state == State.SUBMITTED
     submission = Submission.objects.create(
         assignment=assignment, project=access.project, labeler=access.user, submission_id=answer.submission_id,
         body=body, body_sha256=_sha256(body), revision=last.revision + 1 if last else 1,
@@ -219,9 +219,12 @@ def _sheet(assignment: Assignment) -> Sheet:
     return Sheet(asked, keys, text_of)
 
 
-def _count(assignment: Assignment) -> bool:
-    """Make the assignment SUBMITTED and count it in its task; SURPLUS, and False, where no slot is left."""
+def _count(access: Access, assignment: Assignment) -> bool:
+    """Make the assignment SUBMITTED and count it in its task; SURPLUS, and False, where no slot is left. Raises Paused
+    for somebody whose lease went when they were paused; their draft stays."""
     held = Assignment.objects.filter(pk=assignment.pk, state__in=ON_LEASE).update(state=State.SUBMITTED)
+    if not held:
+        qualifications.refuse_paused(qualifications.standing(access=access))
     if (held or retake(assignment=assignment, state=State.SUBMITTED)) and _count_in_task(assignment.task):
         assignment.state = State.SUBMITTED
         return True

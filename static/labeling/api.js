@@ -21,8 +21,8 @@ export class Api {
     return this.#send("POST", "/prefetch", {});
   }
 
-  saveDraft(assignment, draft, { keepalive = false } = {}) {
-    return this.#send("PUT", `/assignments/${assignment}/draft`, { draft }, keepalive);
+  saveDraft(assignment, draft, { keepalive, follows }) {
+    return this.#send("PUT", `/assignments/${assignment}/draft`, { draft, follows }, keepalive);
   }
 
   renew(assignment) {

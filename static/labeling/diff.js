@@ -7,8 +7,8 @@ const SPACED = String.raw`[\p{L}\p{M}\p{N}_]`;
 const UNSPACED = String.raw`[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]\p{M}*`;
 const TOKEN = new RegExp(String.raw`\s+|${UNSPACED}|${SPACED}+(?:['’]${SPACED}+)*|[^\s]`, "gu");
 const SHORT = 2; // shared words between two longer changes that only disturb reading
-const GAP_MS = 20; // for one gap between anchors
-const ALL_MS = 80; // for all gaps: later ones are then shown as replaced whole
+const GAP_MS = 10; // for one gap between anchors
+const ALL_MS = 40; // for all gaps: later ones are then shown as replaced whole
 
 // The text before with what it lost in <del>, and what came in <ins>: read with either left out it is `after` or `before`.
 export function wordDiff(before, after) {
@@ -139,13 +139,17 @@ function increasing(pairs) {
 // The words of an element in reading order; a formula is one word, since nothing may be wrapped inside it.
 function words(root) {
   const found = [];
-  const isFormula = (node) => node.nodeName.toLowerCase() === "math";
-  const filter = (node) => (node.nodeType === Node.TEXT_NODE || isFormula(node) ? NodeFilter.FILTER_ACCEPT : NodeFilter.FILTER_SKIP);
+  const isFormula = ({ nodeName }) => nodeName === "math";
+  const isText = ({ nodeType }) => nodeType === Node.TEXT_NODE;
+  const filter = (node) => {
+    if (isFormula(node.parentNode)) return NodeFilter.FILTER_REJECT;
+    return isText(node) || isFormula(node) ? NodeFilter.FILTER_ACCEPT : NodeFilter.FILTER_SKIP;
+  };
   const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, filter);
   while (walker.nextNode()) {
     const node = walker.currentNode;
-    if (isFormula(node)) found.push({ node, text: node.textContent });
-    else if (!node.parentElement.closest("math")) found.push(...wordsOf(node));
+    if (!isFormula(node)) found.push(...wordsOf(node));
+    else found.push({ node, text: node.textContent });
   }
   return found;
 }
@@ -158,19 +162,26 @@ function wordsOf(node) {
   return found;
 }
 
+// Words beside each other in one text node are wrapped together. Range.surroundContents would take three times as long.
 function wrapWords(tag, list) {
   for (let end = list.length; end > 0; ) {
     let from = end - 1;
     while (from > 0 && list[from - 1].node === list[end - 1].node) from -= 1;
-    const range = document.createRange();
-    const { node } = list[from];
-    if (node.nodeType === Node.TEXT_NODE) {
-      range.setStart(node, list[from].start);
-      range.setEnd(node, list[end - 1].end);
-    } else range.selectNode(node);
-    range.surroundContents(document.createElement(tag));
+    wrapNode(tag, part(list[from], list[end - 1]));
     end = from;
   }
+}
+
+function part({ node, start }, { end }) {
+  if (node.nodeType !== Node.TEXT_NODE) return node;
+  if (end < node.length) node.splitText(end);
+  return start > 0 ? node.splitText(start) : node;
+}
+
+function wrapNode(tag, node) {
+  const made = document.createElement(tag);
+  node.replaceWith(made);
+  made.append(node);
 }
 
 function textOf(word) {

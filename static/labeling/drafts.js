@@ -1,154 +1,200 @@
-// Nothing that was entered is lost: each change goes to this browser's storage at once, and to the server a second
-// after the last one, and when the page is hidden or left.
+// Nothing that was entered is lost: each change goes to this browser's storage at once, and to the server a second later,
+// and when the page is hidden or left.
+//
+// Two windows on the same task: every change has a number, counted on by all tabs of a browser through its storage. A tab
+// with nothing unsent takes over what another tab writes. The server refuses a draft that does not follow from the one it
+// has (another browser wrote in between). Whenever a newer text would be overwritten, both are shown and the person says
+// which one stays.
 
-const DEBOUNCE_MS = 1000;
+import { answerAsText } from "./wording.js";
+
+export { Shelf } from "./shelf.js";
+
+const SEND_MS = 1000;
 const RETRY_MS = 5000;
-const KEEP_MS = 30 * 24 * 3600 * 1000;
-const PREFIX = "hone";
-
-export class Shelf {
-  constructor(user, project) {
-    this.scope = `${user}:${project}`;
-    this.#sweep();
-  }
-
-  put(kind, assignment, value) {
-    try {
-      localStorage.setItem(this.#name(kind, assignment), JSON.stringify({ ...value, kept_at: Date.now() }));
-      return true;
-    } catch {
-      return false; // storage is full or refused; the server's copy is the one that counts
-    }
-  }
-
-  get(kind, assignment) {
-    return read(this.#name(kind, assignment));
-  }
-
-  drop(kind, assignment) {
-    try {
-      localStorage.removeItem(this.#name(kind, assignment));
-    } catch {
-      // nothing was kept where nothing can be removed
-    }
-  }
-
-  // Answers that were sent and never confirmed, oldest first.
-  unconfirmed() {
-    return this.#all("pending").sort((a, b) => a.kept_at - b.kept_at);
-  }
-
-  #all(kind) {
-    const start = this.#name(kind, "");
-    return names().filter((name) => name.startsWith(start)).map(read).filter(Boolean);
-  }
-
-  #name(kind, assignment) {
-    return `${PREFIX}:${kind}:${this.scope}:${assignment}`;
-  }
-
-  #sweep() {
-    for (const name of names()) {
-      if (name.startsWith(`${PREFIX}:draft:`) && Date.now() - (read(name)?.kept_at ?? 0) > KEEP_MS) localStorage.removeItem(name);
-    }
-  }
-}
+const MAX_KEEPALIVE = 60_000; // bytes; browsers take 64 KiB for all requests together that outlive a page
 
 export class Draft {
   #timer = null;
+  #due = 0;
   #sending = null;
   #dirty = false;
-  #closed = false;
+  #listening = null;
+  #isKept = true;
+  #seq = 0;
 
-  constructor({ api, shelf, assignment, onState }) {
-    Object.assign(this, { api, shelf, assignment, onState });
+  // savedAt: when the server's draft was saved, as it said; isLocal: the server takes no draft of this (a revision);
+  // onNewer(content): another tab has written, or the person chose the other text.
+  constructor({ api, shelf, assignment, savedAt = null, isLocal = false, onState, onNewer, notices }) {
+    Object.assign(this, { api, shelf, assignment, savedAt, isLocal, onState, onNewer, notices });
+    this.#listen();
   }
 
-  // What this browser has that the server may not have wins over the server's draft.
+  // What this browser has and the server does not wins over the server's draft, unless that one came from elsewhere later:
+  // then both are offered.
   restored(fromServer) {
-    const local = this.shelf.get("draft", this.assignment);
-    if (local && !local.synced) {
-      this.content = local.content;
-      this.#dirty = true;
-      this.#schedule(DEBOUNCE_MS);
-      return local.content;
-    }
-    return fromServer ?? null;
+    const local = this.#kept();
+    const { _by: by, ...content } = fromServer ?? {};
+    const isOurs = by?.browser === this.shelf.browser;
+    this.#seq = Math.max(local?.seq ?? 0, isOurs ? by.seq : 0); // one that was put there by hand has no number
+    const aside = this.shelf.get("aside", this.assignment);
+    if (aside) this.#offer(aside.content);
+    const isNewer = !local || local.synced || (isOurs && by.seq > local.seq);
+    if (isNewer && (fromServer || !local)) return (this.content = fromServer && content);
+    if (fromServer && !this.isLocal && !isOurs && local.savedAt !== this.savedAt && !isSame(content, local.content)) this.#setAside(content);
+    this.#dirty = true;
+    this.#schedule(SEND_MS);
+    return (this.content = local.content);
   }
 
   change(content) {
+    const kept = this.#kept();
+    if (kept && kept.seq > this.#seq && !isSame(kept.content, content)) this.#setAside(kept.content);
+    this.#seq = Math.max(this.#seq, kept?.seq ?? 0) + 1;
     this.content = content;
     this.#dirty = true;
-    this.shelf.put("draft", this.assignment, { content, synced: false });
-    this.onState("");
-    this.#schedule(DEBOUNCE_MS);
+    this.#keep();
+    this.onState(this.#isKept ? "" : gettext("This browser's storage is full: saving on the server …"));
+    this.#schedule(SEND_MS);
   }
 
   async flush({ keepalive = false } = {}) {
-    clearTimeout(this.#timer);
-    if (!this.#dirty || this.#closed) return;
-    if (this.#sending && !keepalive) {
-      this.#schedule(DEBOUNCE_MS / 4);
-      return;
-    }
-    const content = this.content;
+    if (!this.#dirty || !this.#listening || this.isLocal) return;
+    if (this.#sending && !keepalive) return this.#schedule(SEND_MS / 4);
+    this.#stopTimer();
+    const [content, seq] = [this.content, this.#seq];
     this.#dirty = false;
-    this.#sending = this.api.saveDraft(this.assignment, content, { keepalive });
-    const answer = await this.#sending;
-    this.#sending = null;
-    if (this.#closed) return;
-    if (answer.ok) this.#saved(content);
-    else this.#failed(answer);
+    const sending = this.#send(content, seq, keepalive);
+    this.#sending = sending;
+    const reply = await sending;
+    if (this.#sending === sending) this.#sending = null;
+    if (!this.#listening) return;
+    if (reply.ok) this.#saved(reply.data, seq);
+    else this.#failed(reply);
   }
 
   // Waits for a draft that is on its way, so that it can't arrive after the answer.
   async close() {
-    this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#stopTimer();
+    this.#listening?.abort();
+    this.#listening = null;
+    this.notices.clear();
     await this.#sending;
   }
 
   reopen() {
-    this.#closed = false;
+    if (!this.#listening) this.#listen();
     this.#dirty = true;
     this.#schedule(RETRY_MS);
   }
 
-  #saved(content) {
-    if (this.#dirty) return;
-    this.shelf.put("draft", this.assignment, { content, synced: true });
-    this.onState("Draft saved");
+  #listen() {
+    this.#listening = new AbortController();
+    const { signal } = this.#listening;
+    addEventListener("storage", (event) => this.#hear(event), { signal });
+    addEventListener("online", () => this.flush(), { signal });
+    addEventListener("pagehide", () => this.flush({ keepalive: true }), { signal });
+    document.addEventListener("visibilitychange", () => this.flush({ keepalive: document.hidden }), { signal });
+    addEventListener("beforeunload", (event) => this.#dirty && !this.#isKept && event.preventDefault(), { signal });
   }
 
-  #failed(answer) {
+  #kept() {
+    return this.shelf.get("draft", this.assignment);
+  }
+
+  #keep({ synced = false } = {}) {
+    this.#isKept = this.shelf.put("draft", this.assignment, { content: this.content, seq: this.#seq, savedAt: this.savedAt, synced });
+  }
+
+  // Another tab of this browser wrote to the same task.
+  #hear({ key, newValue }) {
+    if (key !== this.shelf.name("draft", this.assignment) || !newValue) return;
+    const { content, seq, savedAt } = JSON.parse(newValue);
+    this.savedAt = savedAt;
+    if (seq <= this.#seq || isSame(content, this.content)) return;
+    if (this.#dirty) return this.#setAside(content);
+    this.#take(content, seq);
+  }
+
+  #take(content, seq) {
+    this.#seq = seq;
+    this.content = content;
+    this.onNewer(content);
+  }
+
+  #send(content, seq, keepalive) {
+    const draft = { ...content, _by: { browser: this.shelf.browser, seq } };
+    const isSmall = keepalive && new Blob([JSON.stringify(draft)]).size < MAX_KEEPALIVE;
+    return this.api.saveDraft(this.assignment, draft, { keepalive: isSmall, follows: this.savedAt });
+  }
+
+  #saved({ draft_saved_at: savedAt }, seq) {
+    this.savedAt = savedAt;
+    if (this.#seq !== seq) return;
+    this.#keep({ synced: true });
+    this.onState(gettext("Draft saved"));
+  }
+
+  #failed({ status, data }) {
     this.#dirty = true;
-    if ([404, 409].includes(answer.status)) {
-      this.onState("Answered or skipped in another tab; kept in this browser");
-      return;
-    }
-    const isSignedOut = [401, 403].includes(answer.status);
-    this.onState(isSignedOut ? "Kept in this browser: you are signed out" : "Kept in this browser; saving again soon");
+    if (status === 409 && data?.newer) return this.#follow(data.newer);
+    if (status === 404 || status === 409) return this.onState(gettext("Answered or skipped in another tab; kept in this browser"));
+    if (status === 400 || status === 413) return this.onState(data?.detail ?? gettext("The server did not take the draft; kept in this browser"));
+    const isSignedOut = [401, 403].includes(status);
+    this.onState(isSignedOut ? gettext("Kept in this browser: you are signed out") : gettext("Kept in this browser; saving again soon"));
     this.#schedule(RETRY_MS);
   }
 
+  // Somebody else's draft is on the server: it is kept beside ours, and ours goes on from it.
+  #follow({ draft, draft_saved_at: savedAt }) {
+    const { _by, ...content } = draft ?? {};
+    this.savedAt = savedAt;
+    if (!isSame(content, this.content)) this.#setAside(content);
+    this.#schedule(SEND_MS);
+  }
+
+  #setAside(content) {
+    this.shelf.put("aside", this.assignment, { content });
+    this.#offer(content);
+  }
+
+  #offer(content) {
+    const settle = () => {
+      this.shelf.drop("aside", this.assignment);
+      this.notices.clear();
+    };
+    const use = () => {
+      settle();
+      this.change(content);
+      this.onNewer(content);
+    };
+    this.notices.show({
+      title: gettext("This task was also worked on in another window"),
+      text: gettext("Below is what you entered here. This is what you entered there:"),
+      takesFocus: false,
+      quotes: [{ title: gettext("In the other window"), text: answerAsText(content) }],
+      actions: [{ label: gettext("Keep what is here"), primary: true, act: settle }, { label: gettext("Use the other one"), act: use }],
+    });
+  }
+
+  // The earlier time counts: somebody who types on and on must not put the saving off.
   #schedule(delay) {
+    const due = performance.now() + delay;
+    if (this.isLocal || (this.#timer !== null && this.#due <= due)) return;
+    this.#stopTimer();
+    this.#due = due;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.flush();
+    }, delay);
+  }
+
+  #stopTimer() {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.flush(), delay);
+    this.#timer = null;
   }
 }
 
-function names() {
-  try {
-    return Object.keys(localStorage);
-  } catch {
-    return [];
-  }
-}
-
-function read(name) {
-  try {
-    return JSON.parse(localStorage.getItem(name));
-  } catch {
-    return null;
-  }
+function isSame(a, b) {
+  return JSON.stringify(a) === JSON.stringify(b);
 }

@@ -22,7 +22,7 @@ export class Notices {
     const notice = element("section", "notice notice-warm");
     notice.setAttribute("role", "alert");
     notice.append(element("h2", "", title), element("p", "", text));
-    for (const quote of quotes) notice.append(element("h3", "", quote.title), element("pre", "", quote.text));
+    for (const quote of quotes) notice.append(element("h3", "", quote.title), quoted(quote.text));
     const row = element("div", "actions");
     row.append(...actions.map(button));
     notice.append(row);
@@ -31,6 +31,12 @@ export class Notices {
     notice.scrollIntoView({ block: "nearest" });
     row.querySelector("button.primary, a.primary")?.focus();
   }
+}
+
+function quoted(text) {
+  const quote = element("pre", "", text);
+  Object.assign(quote, { dir: "auto", tabIndex: 0 }); // a long one scrolls
+  return quote;
 }
 
 function button({ label, act, href, primary }) {

@@ -12,6 +12,7 @@ export class Reading {
     this.ranks = {}; // set by whoever ranks: differences are shown to the answer that stands before
     this.onCurrent = null; // called with a key when a person picks an answer by its tab
     this.isRaw = this.isMarked = false;
+    this.marked = [];
     this.root = template("reading").firstElementChild;
     this.texts = paintPrompt(this.#part(".prompt"), task.prompt);
     this.cards = new Map(task.completions.map((completion) => [completion.key, this.#card(completion)]));
@@ -90,7 +91,7 @@ export class Reading {
     place.setAttribute("aria-label", interpolate(gettext("Text of answer %s"), [key.toUpperCase()]));
     card.querySelector(".letter").append(element("span", "visually-hidden", name), element("span", "", key.toUpperCase()));
     card.querySelector(".letter").lastChild.ariaHidden = "true";
-    this.texts.push({ place, html, text });
+    this.texts.push({ key, place, html, text });
     show(this.texts.at(-1), false);
     return card;
   }
@@ -125,13 +126,15 @@ export class Reading {
     return this.keys.filter((key) => key === this.current || key === other);
   }
 
+  // Only what changes is painted again: a long text takes its time.
   #paint() {
-    const shares = this.texts.map(({ place }) => place.scrollTop / place.scrollHeight);
-    for (const text of this.texts) show(text, this.isRaw);
     this.marked = this.isMarked ? this.#pair() : [];
+    for (const text of this.texts) {
+      if (text.isMarked || text.isRaw !== this.isRaw) showAgain(text, this.isRaw);
+      text.isMarked = this.marked.includes(text.key);
+    }
     if (this.isMarked) markDifferences(...this.marked.map((key) => this.#pane(key)));
     for (const [key, card] of this.cards) card.classList.toggle("is-compared", this.keys.length > 2 && this.marked.includes(key));
-    this.texts.forEach(({ place }, index) => (place.scrollTop = shares[index] * place.scrollHeight));
     this.panes.measure();
   }
 
@@ -185,14 +188,24 @@ function paintPrompt(place, messages) {
   });
 }
 
-function show({ place, html, text }, isRaw) {
-  if (!isRaw) {
-    place.innerHTML = html; // made harmless by the server (rlhf/render.py)
-    return;
-  }
+function show(text, isRaw) {
+  text.isRaw = isRaw;
+  if (isRaw) text.place.replaceChildren(rawText(text.text));
+  else text.place.innerHTML = text.html; // made harmless by the server (rlhf/render.py)
+}
+
+// The place that was read stays about where it was.
+function showAgain(text, isRaw) {
+  const { place } = text;
+  const share = place.scrollTop / place.scrollHeight;
+  show(text, isRaw);
+  if (share > 0) place.scrollTop = share * place.scrollHeight;
+}
+
+function rawText(text) {
   const raw = element("pre", "plain", text);
   raw.dir = "auto";
-  place.replaceChildren(raw);
+  return raw;
 }
 
 function press(button, isPressed) {

@@ -2,6 +2,7 @@
 // confirmed its lease keeps its draft in this browser until then.
 
 import { Draft } from "./drafts.js";
+import { Notices } from "./notices.js";
 import { Panel } from "./panel.js";
 import { Reading } from "./reading.js";
 
@@ -13,8 +14,16 @@ export class Work {
     this.whenConfirmed = new Promise((resolve) => (this.#confirm = resolve));
     if (isConfirmed) this.confirm();
     const saving = { saveDraft: (...sent) => this.#saveDraft(...sent) };
-    const onState = task.revises ? () => onDraft("") : onDraft;
-    this.draft = new Draft({ api: saving, shelf, assignment: task.assignment, onState });
+    this.draft = new Draft({
+      api: saving,
+      shelf,
+      assignment: task.assignment,
+      savedAt: task.draft_saved_at,
+      isLocal: Boolean(task.revises), // a change of a stored answer is kept in this browser until it is submitted
+      notices: new Notices(document.getElementById("draft-notice")),
+      onState: onDraft,
+      onNewer: (content) => this.panel.restore(content),
+    });
     this.reading = new Reading(task);
     this.panel = new Panel(task, this.reading, { onChange: () => this.#changed(), onRefused });
     this.panel.restore(this.draft.restored(task.draft));
@@ -31,7 +40,8 @@ export class Work {
   }
 
   close() {
-    this.draft.flush();
+    this.draft.flush({ keepalive: true });
+    this.draft.close();
     this.reading.close();
   }
 
@@ -40,9 +50,7 @@ export class Work {
     this.onChange();
   }
 
-  // A change of a stored answer is kept in this browser until it is submitted.
   async #saveDraft(...sent) {
-    if (this.task.revises) return { ok: true, status: 204, data: null };
     await this.whenConfirmed;
     return this.api.saveDraft(...sent);
   }

@@ -41,7 +41,7 @@ def test_a_ranking_task_is_shown_blind(project: Project, ada: Access) -> None:
 
     assert set(shown) == {
         "assignment", "task", "kind", "prompt", "completions", "asks", "skip_reasons", "guidelines", "content_warning",
-        "qualification", "draft", "revises", "lease_expires_at", "progress",
+        "qualification", "draft", "draft_saved_at", "revises", "lease_expires_at", "progress",
     }  # fmt: skip
     assert [(one["key"], set(one)) for one in shown["completions"]] == [
         ("a", {"key", "html", "text"}),

@@ -123,7 +123,7 @@ def test_a_draft_that_comes_after_its_submit_loses(project: Project, ada: Access
     assert own.draft is None
 
 
-@pytest.mark.parametrize("draft", [{"text": "x" * 200_001}, {"a": "\0"}, {"a": ["\ud800"]}])
+@pytest.mark.parametrize("draft", [{"text": "x" * leases.MAX_DRAFT_BYTES}, {"a": "\0"}, {"a": ["\ud800"]}])
 def test_a_draft_that_cannot_be_stored_is_refused(project: Project, ada: Access, draft: dict) -> None:
     rows.task(project=project)
     with pytest.raises(leases.BadDraft, match="expected"):
