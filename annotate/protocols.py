@@ -63,7 +63,7 @@ def create(*, project: Project, kind: str, name: str, **asks: Any) -> Protocol:
     values = {**_values(made), **_known(asks)}
     if kind == Protocol.Kind.COMPARE:
         values.setdefault("num_completions", 2)
-    _check(made, values)
+    check(protocol=made, values=values)
     with transaction.atomic():
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         others = Protocol.objects.filter(project=project, kind=kind, is_default=True)
@@ -78,7 +78,7 @@ def revise(*, protocol: Protocol, **changes: Any) -> Protocol:
         current = Protocol.objects.select_for_update().get(pk=protocol.pk)
         there = _values(current)
         changed = {name: value for name, value in _known(changes).items() if there[name] != value}
-        _check(current, {**there, **changed})
+        check(protocol=current, values={**there, **changed})
         if changed:
             _freeze(current)
             reworded = int(not GUIDELINES.isdisjoint(changed))
@@ -89,6 +89,17 @@ def revise(*, protocol: Protocol, **changes: Any) -> Protocol:
             _freeze(current)
     protocol.refresh_from_db()
     return protocol
+
+
+def changes(*, revision: ProtocolRevision) -> str:
+    """What a revision changed against the one before it, in words; empty for the first that is known."""
+    before = ProtocolRevision.objects.filter(protocol=revision.protocol_id, revision__lt=revision.revision).last()
+    if before is None:
+        return ""
+    old, new = before.content, revision.content
+    changed = [name for name in new if old.get(name) != new[name] and name != "guideline_revision"]
+    said = [f"{name}: {_brief(old.get(name))} → {_brief(new[name])}" for name in sorted(changed)]
+    return "; ".join(said) or "who and how many, or quality"
 
 
 def use_by_default(*, protocol: Protocol) -> None:
@@ -112,7 +123,15 @@ def _values(protocol: Protocol) -> dict[str, Any]:
     return {name: getattr(protocol, name) for name in CHANGEABLE}
 
 
-def _check(protocol: Protocol, values: dict[str, Any]) -> None:
+def _brief(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(choice["name"] for choice in value) or "none"
+    text = "not asked" if value in ("", None) else str(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def check(*, protocol: Protocol, values: dict[str, Any]) -> None:
+    """Raises BadProtocol for what the protocol can't ask; `values` has every field."""
     protocol_rules.check(kind=protocol.kind, values=values)
     name = values["name"]
     taken = {DEFAULTS[kind]["name"] for kind in DEFAULTS if kind != protocol.kind}

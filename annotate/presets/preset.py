@@ -27,7 +27,7 @@ def choice(name: str, english: str, chinese: str) -> Choice:
 def unwrapped(text: str) -> str:
     """Markdown written in short lines, with a line for each paragraph and list item: a line break is shown as one."""
     joined = re.sub(r"(?<=[^\x00-\xff])\n[ ]*(?=[^\s\x00-\x7f])", "", text.strip())  # Chinese takes no space
-    return re.sub(r"(?<=\S)\n(?!\s*(?:- |\d\. |\n))\s*", " ", joined) + "\n"
+    return re.sub(r"(?<=\S)\n(?!\s*(?:- |\d\. |\n))\s*", " ", joined)
 
 
 SKIP_REASONS = [
