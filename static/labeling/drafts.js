@@ -8,8 +8,6 @@
 
 import { answerAsText } from "./wording.js";
 
-export { Shelf } from "./shelf.js";
-
 const SEND_MS = 1000;
 const RETRY_MS = 5000;
 const MAX_KEEPALIVE = 60_000; // bytes; browsers take 64 KiB for all requests together that outlive a page

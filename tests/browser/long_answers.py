@@ -15,7 +15,7 @@ WORDS = """
     practice without noise gradient policy reward baseline sample variance estimate method result paper section figure
     table compare measure improve reduce increase between among several large small quick slow honest careful garden
     tomato neighbour letter kindness water weather river mountain library evening morning window lamp chair paper
-""".split()
+"""
 HOSTILE = """<script>window.hacked = "script"</script><img src=x onerror="window.hacked = 'onerror'">
 <svg onload="window.hacked = 'onload'"></svg><style>body { display: none }</style><iframe src="/admin/"></iframe>
 [click me](javascript:window.hacked='href') ![pixel](https://evil.example/pixel.png)
@@ -78,21 +78,22 @@ def edited(text: str, *, seed: int, every: int = 25) -> str:
     for start in range(0, len(words), every):
         place = min(start + draw.randrange(every), len(words) - 1)
         if words[place].isalpha():
-            words[place] = draw.choice(WORDS)
+            words[place] = draw.choice(WORDS.split())
     return " ".join(words)
 
 
 def _words(draw: random.Random, num: int) -> str:
-    return " ".join(draw.choices(WORDS, k=num)).capitalize()
+    return " ".join(draw.choices(WORDS.split(), k=num)).capitalize()
 
 
 def _table(draw: random.Random) -> str:
     rows = [
-        f"| {draw.choice(WORDS)} | {draw.randint(0, 999)} | ${draw.choice('abc')}_{draw.randint(1, 9)}$ |"
+        f"| {draw.choice(WORDS.split())} | {draw.randint(0, 999)} | ${draw.choice('abc')}_{draw.randint(1, 9)}$ |"
         for _ in range(4)
     ]
     return "\n".join(["| name | value | formula |", "|---|---|---|", *rows])
 
 
 def _code(draw: random.Random) -> str:
-    return f"```python\ndef {draw.choice(WORDS)}(x):\n    return x + {draw.randint(0, 99)}  # {draw.choice(WORDS)}\n```"
+    name, comment = draw.choices(WORDS.split(), k=2)
+    return f"```python\ndef {name}(x):\n    return x + {draw.randint(0, 99)}  # {comment}\n```"
