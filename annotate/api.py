@@ -159,7 +159,7 @@ def _turn_json(turn: Turn, access: Access, now: datetime) -> dict[str, Any]:
     progress = assignments.progress(access=access, now=now)
 
     def shown(assignment: Assignment | None) -> dict[str, Any] | None:
-        return assignment and task_json(assignment=assignment, progress=progress)
+        return None if assignment is None else task_json(assignment=assignment, progress=progress)
 
     return {
         "next": shown(turn.next),

@@ -64,10 +64,13 @@ def next_turn_and_prefetch(*, access: Access, now: datetime, holds: int | None =
     with transaction.atomic():
         person = _person(access, now, standing)
         turn = _next(person, holds)
-        if turn is not NOTHING:
+        if turn.confirmed is not None:
             turn = replace(turn, prefetched=_reserve(person))
         person.steps.store()
-    return turn if turn is not NOTHING else Turn(next=_last_resort(access, now, standing))
+    if turn is NOTHING:
+        return Turn(next=_last_resort(access, now, standing))
+    # Two new rows in one transaction could wait in a circle for those of somebody who takes the same two.
+    return turn if turn.confirmed is not None else replace(turn, prefetched=_prefetch(access, now, standing))
 
 
 def prefetch(*, access: Access, now: datetime) -> Assignment | None:
@@ -75,12 +78,7 @@ def prefetch(*, access: Access, now: datetime) -> Assignment | None:
 
     One that nobody comes for goes back to the pool and was never seen.
     """
-    standing = _standing(access, now)
-    with transaction.atomic():
-        person = _person(access, now, standing)
-        assignment = _reserve(person)
-        person.steps.store()
-    return assignment
+    return _prefetch(access, now, _standing(access, now))
 
 
 def progress(*, access: Access, now: datetime) -> Progress:
@@ -95,6 +93,14 @@ def _standing(access: Access, now: datetime) -> Standing:
     qualifications.refuse_paused(standing)
     slots.release_lapsed(now=now, except_of=access.user.pk)
     return standing
+
+
+def _prefetch(access: Access, now: datetime, standing: Standing) -> Assignment | None:
+    with transaction.atomic():
+        person = _person(access, now, standing)
+        assignment = _reserve(person)
+        person.steps.store()
+    return assignment
 
 
 def _person(access: Access, now: datetime, standing: Standing) -> Person:

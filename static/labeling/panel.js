@@ -48,17 +48,24 @@ export class Panel {
 
   #addAllBad() {
     const button = allBadButton(this.answer);
+    button.addEventListener("click", () => this.isLocked || this.answer.toggleAllBad());
     const place = this.scale ? this.scale.root : this.board.root;
     place.append(button);
     this.parts.push({
       paint: () => button.setAttribute("aria-pressed", String(this.answer.content.all_bad)),
-      lock: (isLocked) => (button.disabled = isLocked),
     });
   }
 
   restore(content) {
     this.answer.restore(content);
     for (const part of this.parts) part.restored?.();
+    this.#paint();
+    this.isTouched = false;
+  }
+
+  // Texts know their height only once they are on the page.
+  laidOut() {
+    for (const part of this.parts) part.laidOut?.();
     this.#paint();
   }
 

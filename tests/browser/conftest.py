@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,12 +60,25 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Serve
         yield running
 
 
+@contextlib.contextmanager
+def two_processes(request: pytest.FixtureRequest, folder: Path) -> Iterator[services.Servers]:
+    """Two web processes behind one address, over SQLite or PostgreSQL as request.param says."""
+    with contextlib.ExitStack() as stack:
+        database = ""
+        if request.param == "postgresql":
+            database = stack.enter_context(services.new_database(url=request.getfixturevalue("postgres_url")))
+        running = services.servers(num=1, database_url=database, var=folder, WEB_CONCURRENCY="2")
+        servers = stack.enter_context(running)
+        servers.run("-m", "tests.browser", "world", "people")
+        yield servers
+
+
 @pytest.fixture
 def world(servers: services.Servers) -> Callable[..., dict[str, Any]]:
     """world("labeling") makes that project in the servers' database and tells its slug (tests/browser/world.py)."""
 
-    def make(*arguments: str) -> dict[str, Any]:
-        return json.loads(servers.run("-m", "tests.browser", "world", *arguments).splitlines()[-1])
+    def make(*arguments: str, module: str = "world") -> dict[str, Any]:
+        return json.loads(servers.run("-m", "tests.browser", module, *arguments).splitlines()[-1])
 
     return make
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from annotate.models import Protocol, Task
-from rlhf.models import Completion, ModelVersion, Project
+from rlhf.models import Completion, ModelVersion, Project, Prompt
 from rlhf.prompts import add, new_prompt
 from tests.annotate import rows
 from tests.browser import world
@@ -53,16 +53,16 @@ def kinds(slug: str) -> dict[str, Any]:
 def open_task(made: Project, version: ModelVersion, *, name: str, priority: int = 0, number: int = 0) -> Task:
     kind, num, asks = KINDS[name]
     protocol = protocol_of(made, name=name, kind=kind, asks=asks)
-    prompt, shown = None, []
+    prompt: Prompt | None = None
+    shown: list[Completion] = []
     if kind != Protocol.Kind.PROMPT:
         text = f"{world.THANKS} ({name})" if number == 0 else f"Write thank-you note number {number} ({name})."
-        add(project=made, prompts=[new_prompt(value=text)], source="test")
-        prompt = made.prompts.latest("id")
+        prompt = new(made, text)
         shown = answers(prompt, version, num=num, name=name)
     return rows.task(project=made, kind=kind, protocol=protocol, prompt=prompt, shown=shown, priority=priority)
 
 
-def answers(prompt: Any, version: ModelVersion, *, num: int, name: str) -> list[Completion]:
+def answers(prompt: Prompt, version: ModelVersion, *, num: int, name: str) -> list[Completion]:
     texts = [world.NOTES[index % 4] + (f"\n\nP.S. Note {index + 1}." if index > 3 else "") for index in range(num)]
     return rows.completions(prompt=prompt, version=version, texts=texts) if num else []
 
@@ -76,7 +76,36 @@ def protocol_of(made: Project, *, name: str, kind: str, asks: dict[str, Any]) ->
     return found
 
 
-PLACES: dict[str, Callable[..., dict[str, Any]]] = {"kinds": kinds}
+def rankings(slug: str, num: str) -> dict[str, Any]:
+    """Rankings of 2 to 7 answers, every text its own; every seventh takes no ties."""
+    made = world.project(slug=slug, name="Kind answers")
+    version = rows.version(project=made)
+    for number in range(int(num)):
+        asks = {"allow_ties": number % 7 != 0}
+        protocol = protocol_of(made, name=f"ties {asks['allow_ties']}", kind=Protocol.Kind.RANK, asks=asks)
+        prompt = new(made, f"Write note number {number}")
+        shown = rows.completions(
+            prompt=prompt, version=version, texts=[f"Note {number}.{index}" for index in range(2 + number % 6)]
+        )
+        rows.task(project=made, kind=Protocol.Kind.RANK, protocol=protocol, prompt=prompt, shown=shown)
+    return {"slug": slug}
+
+
+def same(slug: str, name: str, num: str) -> dict[str, Any]:
+    """So many tasks of one kind."""
+    made = world.project(slug=slug, name="Kind answers")
+    version = rows.version(project=made)
+    for number in range(1, int(num) + 1):
+        open_task(made, version, name=name, number=number)
+    return {"slug": slug}
+
+
+def new(made: Project, text: str) -> Prompt:
+    add(project=made, prompts=[new_prompt(value=text)], source="test")
+    return made.prompts.latest("id")
+
+
+PLACES: dict[str, Callable[..., dict[str, Any]]] = {"kinds": kinds, "rankings": rankings, "same": same}
 
 
 def main(place: str, *arguments: str) -> dict[str, Any]:
