@@ -74,6 +74,7 @@ export class Panel {
   start() {
     if (this.missing.length) this.#go(this.missing[0], { scrolls: false });
     else this.#go(this.board ? { zone: "rank", key: this.answer.keys[0] } : { zone: this.scale ? "scale" : "text" }, { scrolls: false });
+    scrollTo(0, 0); // the focus may scroll down; a task is read from its top
   }
 
   get missing() {
