@@ -27,10 +27,13 @@ TIMEOUT_MS = 15_000  # a loaded machine takes its time
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screens", help="folder for the pictures that test_screens.py takes (default: a temporary one)")
     parser.addoption("--readme-images", help="a finished demo's HONE_VAR: write docs/images from it")
+    parser.addoption("--labeling-images", action="store_true", help="write docs/images/labeling")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    pictures = [] if config.getoption("--readme-images") else [i for i in items if "readme_images" in i.nodeid]
+    options = {"readme_images": "--readme-images", "labeling_images": "--labeling-images"}
+    unwanted = [module for module, option in options.items() if not config.getoption(option)]
+    pictures = [item for item in items if any(module in item.nodeid for module in unwanted)]
     browser_tests = [item for item in items if item.get_closest_marker("browser") and item not in pictures]
     left_out = pictures + (browser_tests if CHROMIUM is None else [])
     if left_out:
