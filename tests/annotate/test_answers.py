@@ -77,7 +77,7 @@ def test_what_a_protocol_asks_is_taken_and_stored(asks: dict, said: dict, stored
         (LLAMA, {"ranks": TIE, "strength": 1, "safety": "both"}, "ranks", "no ties"),
         ({**LLAMA, "allow_ties": True}, {"ranks": TIE, "strength": 1, "safety": "both"}, "strength", "no strength"),
         ({**LLAMA, "allow_ties": True}, {"ranks": TIE, "safety": "chosen"}, "safety", "one of both, neither"),
-        (STEER, {"ranks": RANKS, "strength": 0, "reason": REASON}, "strength", "from 3 to 1|from 1 to 3"),
+        (STEER, {"ranks": RANKS, "strength": 0, "reason": REASON}, "strength", "from 1 to 3, found 0"),
         (STEER, {"ranks": TIE, "strength": 2, "reason": REASON}, "strength", "0 for a tie"),
         (STEER, {"ranks": RANKS, "strength": 2}, "reason", "at least 10 characters, found 0"),
         (STEER, {"ranks": RANKS, "strength": 2, "reason": "   short   "}, "reason", "found 5"),
@@ -144,11 +144,10 @@ def test_every_order_of_up_to_nine_answers_is_stored_dense_whichever_way_it_is_c
         assert (places[one] < places[other]) == (dense[keys[one]] < dense[keys[other]])
 
 
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=12)  # halves of surrogate pairs included
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=12),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(), max_size=6), inner, max_size=4)
-    ),
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),
     max_leaves=12,
 )
 PLAUSIBLE = {
@@ -172,8 +171,8 @@ SHEETS = [
 @given(
     st.sampled_from(SHEETS),
     st.one_of(
-        st.dictionaries(st.sampled_from(sorted(answers.CHECKS)) | st.text(st.characters(), max_size=6), JSON),
-        st.fixed_dictionaries({"ranks": PLAUSIBLE["ranks"]}, optional=PLAUSIBLE),
+        st.dictionaries(st.sampled_from(sorted(answers.CHECKS)) | ANY_TEXT, JSON),
+        st.fixed_dictionaries({}, optional=PLAUSIBLE),
     ),
 )
 def test_whatever_comes_is_stored_in_one_form_or_refused_in_words_that_can_be_sent(asked: Sheet, said: dict) -> None:
