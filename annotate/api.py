@@ -37,6 +37,8 @@ from annotate.serializers import (
 from rlhf.access import LABELERS, Access, access
 from rlhf.models import Scope
 
+ENVELOPE = frozenset(EnvelopeSerializer().fields)
+
 
 class LabelingView(APIView):
     parser_classes = (BoundedJSONParser,)
@@ -182,7 +184,7 @@ def _answer(request: Request) -> tuple[submissions.Answer, int | None]:
         field, errors = next(iter(envelope.errors.items()))
         raise BadAnswer(field, str(errors[0]))
     holds = envelope.validated_data.pop("holds")
-    given = {name: value for name, value in request.data.items() if name not in EnvelopeSerializer().fields}
+    given = {name: value for name, value in request.data.items() if name not in ENVELOPE}
     for name in given.keys() - CHECKS.keys():
         raise BadAnswer(shown_name(name), "no answer has such a part")
     return submissions.Answer(**given, **envelope.validated_data), holds

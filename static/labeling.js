@@ -5,12 +5,12 @@ import { Banners } from "./labeling/banners.js";
 import { Bar } from "./labeling/bar.js";
 import { ActiveClock } from "./labeling/clock.js";
 import { showKeys } from "./labeling/dialogs.js";
-import { Shelf } from "./labeling/drafts.js";
 import { Flow } from "./labeling/flow.js";
 import { command } from "./labeling/keys.js";
 import { Notices } from "./labeling/notices.js";
 import { Outbox } from "./labeling/outbox.js";
 import { Stage } from "./labeling/stage.js";
+import { Shelf } from "./labeling/shelf.js";
 import { Supply } from "./labeling/supply.js";
 import { Undo } from "./labeling/undo.js";
 
@@ -40,9 +40,6 @@ function labelingPage({ dataset }) {
 }
 
 function listen({ flow, stage, bar }) {
-  const flush = () => stage.work?.draft.flush({ keepalive: true });
-  addEventListener("pagehide", flush);
-  document.addEventListener("visibilitychange", () => document.hidden && flush());
   const acts = {
     submit: () => flow.submit(),
     skip: () => flow.skip(),

@@ -21,6 +21,7 @@ export class Panel {
     this.parts = [];
     this.root = element("div", `work kind-${task.kind}`);
     this.root.append(reading.root);
+    reading.onCurrent = (key) => this.#goTo(key);
     this.#make();
     this.root.addEventListener("focusin", (event) => this.#entered(event.target));
     this.root.addEventListener("focusout", (event) => this.#left(event));
@@ -186,6 +187,7 @@ export class Panel {
   }
 
   #paint() {
+    this.reading.ranks = this.answer.content.ranks;
     for (const part of this.parts) part.paint?.();
     if (this.current && this.board) this.#enter(this.current);
   }
