@@ -64,11 +64,11 @@ def open_task(made: Project, version: ModelVersion, *, name: str, priority: int 
     if kind != Protocol.Kind.PROMPT:
         text = f"{world.THANKS} ({name})" if number == 0 else f"Write thank-you note number {number} ({name})."
         prompt = new(made, text)
-        shown = answers(prompt, version, num=num, name=name)
+        shown = answers(prompt, version, num=num)
     return rows.task(project=made, kind=kind, protocol=protocol, prompt=prompt, shown=shown, priority=priority)
 
 
-def answers(prompt: Prompt, version: ModelVersion, *, num: int, name: str) -> list[Completion]:
+def answers(prompt: Prompt, version: ModelVersion, *, num: int) -> list[Completion]:
     texts = [world.NOTES[index % 4] + (f"\n\nP.S. Note {index + 1}." if index > 3 else "") for index in range(num)]
     return rows.completions(prompt=prompt, version=version, texts=texts) if num else []
 
@@ -127,6 +127,26 @@ def gates(slug: str) -> dict[str, Any]:
     return {"slug": slug}
 
 
+def bare(slug: str) -> dict[str, Any]:
+    """A project whose protocols are still to be built."""
+    world.project(slug=slug, name=f"Kind answers: {slug}")
+    return {"slug": slug}
+
+
+def under(slug: str, *names: str) -> dict[str, Any]:
+    """A task of each of these protocols of the project, in this order, of as many answers as it asks for."""
+    made = Project.objects.get(slug=slug)
+    version = rows.version(project=made)
+    for index, name in enumerate(names):
+        protocol = Protocol.objects.get(project=made, name=name)
+        prompt = new(made, f"{world.THANKS} ({name})")
+        shown = answers(prompt, version, num=protocol.num_completions)
+        rows.task(
+            project=made, kind=protocol.kind, protocol=protocol, prompt=prompt, shown=shown, priority=len(names) - index
+        )
+    return {"slug": slug}
+
+
 def pause(slug: str) -> dict[str, Any]:
     labeler = User.objects.get(username="labeler")
     made = Project.objects.get(slug=slug)
@@ -155,6 +175,8 @@ PLACES: dict[str, Callable[..., dict[str, Any]]] = {
     "rankings": rankings,
     "same": same,
     "gates": gates,
+    "bare": bare,
+    "under": under,
     "pause": pause,
     "take_away": take_away,
 }
