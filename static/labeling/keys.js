@@ -23,6 +23,8 @@ export function command(event) {
 function choosing({ key, shiftKey, target }) {
   if (/^[0-9=-]$/.test(key)) return { name: "digit", digit: key };
   if (/^[A-I]$/.test(key) && shiftKey) return { name: "mark", key: key.toLowerCase() };
+  if (key === "PageDown" || key === "PageUp") return { name: "page", by: key === "PageDown" ? 1 : -1 };
+  if (key.startsWith("Arrow") && target.matches?.(".prose")) return null; // it scrolls
   if (key in MOVES && !shiftKey) return { name: MOVES[key][0], by: inReadingOrder(key, target) };
   return key in COMMANDS ? { name: COMMANDS[key] } : null;
 }

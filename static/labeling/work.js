@@ -27,7 +27,6 @@ export class Work {
     this.reading = new Reading(task);
     this.panel = new Panel(task, this.reading, { onChange: () => this.#changed(), onRefused });
     this.panel.restore(this.draft.restored(task.draft));
-    this.panel.isTouched = false;
   }
 
   get assignment() {

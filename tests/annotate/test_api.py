@@ -147,7 +147,7 @@ def test_the_same_persons_assignment_in_another_project_is_not_there(project: Pr
         ("skip", "post", {"reason": " "}, "reason"),
         ("draft", "put", {"text": "x"}, "draft"),
         ("draft", "put", {"draft": [1]}, "draft"),
-        ("draft", "put", {"draft": {"text": "x" * 200_001}}, "at most 200,000 bytes"),
+        ("draft", "put", {"draft": {"text": "x" * 600_001}}, "at most 600,000 bytes"),
     ],
 )
 def test_bad_input_is_answered_with_what_was_expected(
