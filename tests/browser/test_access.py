@@ -144,8 +144,7 @@ def answer(page: Page) -> None:
 
 def label(person: Visitor, slug: str) -> None:
     person.go(f"/p/{slug}/label/")
-    expect(person.page.locator("#workspace[aria-busy], #labeling")).to_be_visible()
-    person.page.wait_for_load_state("networkidle")
+    expect(person.page.locator("#workspace[data-assignment], #workspace .empty h2")).to_be_attached()
 
 
 def sign_in(page: Page) -> None:
