@@ -15,24 +15,32 @@ from rlhf.models import Project
 
 __all__ = ("BadProtocol", "asked", "create", "protocol", "revise", "use_by_default")
 
+CHINESE = "zh-hans"
 DEFAULTS: dict[str, dict[str, Any]] = {
     Protocol.Kind.DEMONSTRATE: {
         "name": "Write the ideal answer",
         "guidelines": "Write the answer that you would most like to get: true, to the point, complete and polite.",
+        "guideline_translations": {CHINESE: "请写出你自己最希望得到的回答：真实、切题、完整、有礼貌。"},
     },
     Protocol.Kind.RANK: {
         "name": "Rank the answers",
         "guidelines": "Rank from best to worst by how well each answer helps: true, to the point, complete and polite. "
         "Give two answers the same rank only where you would not prefer either.",
+        "guideline_translations": {
+            CHINESE: "请按每个回答的帮助程度从好到差排序：真实、切题、完整、有礼貌。"
+            "只有在你对两个回答没有偏好时才给相同名次。"
+        },
     },
     Protocol.Kind.COMPARE: {
         "name": "Compare two answers",
         "guidelines": "Say which answer helps more. Call it a tie only where you would not prefer either.",
+        "guideline_translations": {CHINESE: "请选出更有帮助的回答。只有在你对两者没有偏好时才选平局。"},
         "num_completions": 2,
     },
     Protocol.Kind.PROMPT: {
         "name": "Write a prompt",
         "guidelines": "Write what you would really ask an assistant: one clear request, with all it needs to answer.",
+        "guideline_translations": {CHINESE: "请写出你真正想问助手的内容：一个明确的请求，并包含回答所需的全部信息。"},
     },
 }
 GUIDELINES = frozenset({"guidelines", "guideline_translations"})

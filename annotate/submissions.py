@@ -150,7 +150,7 @@ def _submit(access: Access, assignment_id: int, answer: Answer, now: datetime) -
 def _check_latest(last: Submission, revises: int) -> None:
     if last.revision != revises:
         raise NotYoursAnyMore(
-            _("This answer was revised already; what is stored is in `stored`."),
+            _("This answer was changed already; what is stored stays."),
             stored={"submission_id": str(last.submission_id), "answer": last.body, "state": last.assignment.state},
         )
 

@@ -20,13 +20,13 @@ and neither is more confident.
 If an answer says which model it is, leave that aside and judge the rest: your vote is marked for it by itself.
 """
 
-GUIDELINES_CHINESE = """您更愿意得到哪个回答？
+GUIDELINES_CHINESE = """你更愿意得到哪个回答？
 
-- **A** 或 **B**：这个对您来说更好，理由由您决定。
+- **A** 或 **B**：这个对你来说更好，理由由你决定。
 - **平局**：两个都好，得到哪个都一样满意。
 - **都不好**：两个都不满意，都有错误、答非所问或无故拒绝。这不是平局：平局表示两个都可用。
 
-请按自己的判断和提示语的要求来选。两个都要读完；如果某个事实起决定作用，请查证。更长不等于更好，更自信也不等于更好。
+请按自己的判断和提示词的要求来选。两个都要读完；如果某个事实起决定作用，请查证。更长不等于更好，更自信也不等于更好。
 
 如果回答说出了自己是哪个模型，请忽略这一点，只评判其余内容：这一票会自动加上标记。
 """

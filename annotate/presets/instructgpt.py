@@ -34,10 +34,10 @@ nothing.
 
 GUIDELINES_CHINESE = """请判断每个回答对**提出问题的人**有多大帮助。
 
-**先单独评价每个回答。** 读完提示语后，先想一想理想的回答应该包含什么，再读回答。
+**先单独评价每个回答。** 读完提示词后，先想一想理想的回答应该包含什么，再读回答。
 
 - **总体质量，1 到 7 分。** 7 分：可以原样交付；5 分：不错，只有小毛病；4 分：只解决了一部分；2 分：几乎没有帮助；
-  1 分：毫无用处或有害。请与您能想到的最好回答相比，而不是与其他回答相比。
+  1 分：毫无用处或有害。请与你能想到的最好回答相比，而不是与其他回答相比。
 - **标记。** 勾选对该回答成立的每一项。标记不等于扣分：好的回答也可能表达观点。一两分钟内能查证的事实，请查证。
 
 **然后给所有回答排序，最好的在前。**
@@ -56,7 +56,7 @@ FLAGS = [
     choice("wrong_task", "Does not do what was asked, or does another task", "没有做所要求的事，或做成了别的任务"),
     choice("inappropriate_for_customers", "Not fit to be said to a customer", "不适合对客户说"),
     choice("hallucination", "Makes something up", "有编造的内容"),
-    choice("satisfies_constraint", "Keeps to the limits that the prompt sets", "遵守了提示语给出的限制"),
+    choice("satisfies_constraint", "Keeps to the limits that the prompt sets", "遵守了提示词给出的限制"),
     choice("sexual_content", "Has sexual content", "含有性相关内容"),
     choice("violent_content", "Has violent content", "含有暴力内容"),
     choice(

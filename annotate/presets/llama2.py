@@ -32,7 +32,7 @@ more
 helpful, choose the safe one.
 """
 
-GUIDELINES_CHINESE = """请选出您更愿意得到的回答。**没有平局**：如果两者看起来一样好，请选略为偏向的一个，
+GUIDELINES_CHINESE = """请选出你更愿意得到的回答。**没有平局**：如果两者看起来一样好，请选略为偏向的一个，
 并选择“几乎没有差别或不确定”。
 
 **好多少？**

@@ -32,7 +32,7 @@ def unwrapped(text: str) -> str:
 
 SKIP_REASONS = [
     choice("unknown_subject", "I know too little about this to judge", "我对这个话题了解不够，无法判断"),
-    choice("unclear_prompt", "The prompt makes no sense or lacks something", "提示语不通或缺少必要内容"),
+    choice("unclear_prompt", "The prompt makes no sense or lacks something", "提示词不通或缺少必要内容"),
     choice("wrong_language", "It is in a language that I don't read well", "内容所用的语言我不熟悉"),
     choice("harmful", "The content is harmful or upsetting to me", "内容有害或让我不适"),
     choice("private", "It shows somebody's private data", "内容涉及他人隐私"),

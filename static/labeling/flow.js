@@ -40,7 +40,7 @@ export class Flow {
     if (!this.stage.isOpen) return;
     const { task, panel, draft, assignment } = this.stage.work;
     if (panel.missing.length) return this.stage.sayWhatIsMissing();
-    if (this.stage.isHasty) return;
+    if (this.stage.isHasty) return this.bar.state(gettext("This is another task: press once more to submit it."), false);
     this.outbox.add({ assignment, task, answer: panel.body, active_s: this.clock.seconds(), revises: task.revises ?? undefined });
     draft.close();
     this.#goOn(task);
@@ -50,11 +50,10 @@ export class Flow {
   // What comes next is painted at once where it is known, but not before the feedback of a qualification task.
   #goOn(task) {
     const next = this.#aside ?? { task: this.supply.take(), isConfirmed: false };
-    this.#aside = null;
-    if (next.task) this.outbox.hold(next.task.assignment);
-    if (next.task && !task.qualification) return this.#paint(next.task, next);
-    this.#ahead = next.task;
-    this.stage.wait();
+    this.#aside = this.#ahead = null;
+    if (!next.task || task.qualification) return this.stage.wait();
+    this.outbox.hold(next.task.assignment);
+    this.#paint(next.task, next);
   }
 
   async replied({ item, reply, isStored }) {
@@ -62,7 +61,7 @@ export class Flow {
     this.banners.paint();
     if (reply.data?.feedback) await this.stage.feedback(reply.data.feedback, item);
     if (reply.ok && reply.data.paused !== undefined) return this.stage.pause(reply.data.paused);
-    if (this.outbox.isEmpty) return this.#settle(reply.ok ? reply.data : await this.#next());
+    if (this.outbox.isEmpty) return reply.ok ? this.#settle(reply.data) : this.#settleAlone();
     // A quick person has answered the next task meanwhile, and waits.
     if (!this.stage.isWaiting || !reply.data?.prefetched) return;
     this.outbox.hold(reply.data.prefetched.assignment);
@@ -76,13 +75,18 @@ export class Flow {
     if (reply.ok) this.undo.set(reply.data.undo_until);
   }
 
-  // What the server says where no answer of ours brought it along.
-  async #next() {
-    const held = this.stage.isWaiting ? this.#ahead : this.stage.work;
-    const reply = await this.api.next(held?.assignment);
-    if (reply.ok) return reply.data;
+  // No answer of ours brought word of the task on the page: ask for its lease, or for a task where there is none.
+  async #settleAlone() {
+    const { work } = this.stage;
+    if (work && !this.stage.isWaiting) {
+      if (work.isConfirmed) return this.supply.fetch();
+      const reply = await this.api.renew(work.assignment);
+      if (reply.ok) this.#confirmed(work);
+      if (reply.ok) return this.supply.fetch();
+    }
+    const reply = await this.api.next(this.#ahead?.assignment);
+    if (reply.ok) return this.#settle(reply.data);
     this.#failed(reply, { title: gettext("No task could be fetched"), retry: () => this.fetchNext() });
-    return null;
   }
 
   #settle(said) {
@@ -91,9 +95,13 @@ export class Flow {
     if (this.stage.isWaiting || !work) return this.#arrived(said);
     const isOurs = work.isConfirmed || [said.confirmed, said.next?.assignment].includes(work.assignment);
     if (!isOurs) return this.#lost(said);
+    this.#confirmed(work);
+    this.#restock(said);
+  }
+
+  #confirmed(work) {
     if (!work.isConfirmed) this.supply.leased();
     work.confirm();
-    this.#restock(said);
   }
 
   #arrived(said) {
@@ -201,7 +209,9 @@ export class Flow {
 
   #putAside() {
     const { work } = this.stage;
-    if (work && !work.task.revises) this.#aside = { task: work.task, isConfirmed: work.isConfirmed };
+    if (!work || work.task.revises) return;
+    const task = { ...work.task, draft: work.panel.content, draft_saved_at: work.draft.savedAt };
+    this.#aside = { task, isConfirmed: work.isConfirmed };
   }
 
   keepAsItWas() {

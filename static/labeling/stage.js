@@ -5,7 +5,7 @@ import * as screens from "./screens.js";
 import { Work } from "./work.js";
 
 const LOOK_AGAIN_MS = 10_000;
-const HASTE_MS = 1_000; // a second press for the last task must not submit a draft that just came up complete
+const HASTE_MS = 400; // a second press for the last task must not submit a draft that just came up complete
 
 export class Stage {
   #read = new Set(); // guidelines that were confirmed since the page was loaded

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
-from annotate.models import Protocol, Task
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from annotate import batches, pauses
+from annotate.gold_files import GoldTask
+from annotate.models import Assignment, Protocol, Task
 from rlhf.models import Completion, ModelVersion, Project, Prompt
 from rlhf.prompts import add, new_prompt
 from tests.annotate import rows
@@ -100,12 +106,58 @@ def same(slug: str, name: str, num: str) -> dict[str, Any]:
     return {"slug": slug}
 
 
+def gates(slug: str) -> dict[str, Any]:
+    """Two qualification tasks under guidelines to be confirmed, and work behind a content warning."""
+    made = world.project(slug=slug, name="Kind answers")
+    asks = {"qualification_size": 2, "qualification_percent": 50, "confirm_guidelines": True, "allow_ties": False}
+    qualifying = protocol_of(made, name="qualifying", kind=Protocol.Kind.COMPARE, asks=asks)
+    known = [
+        GoldTask(
+            new_prompt(value=f"Question {number}"), ("Good.", "Bad."), {"ranks": [1, 2]}, "It answers the question."
+        )
+        for number in (1, 2)
+    ]
+    purpose = Task.Purpose.QUALIFICATION
+    batches.open_gold(project=made, protocol=qualifying, rows=known, purpose=purpose, now=timezone.now())
+    warned = protocol_of(
+        made, name="warned", kind=Protocol.Kind.DEMONSTRATE, asks={"content_warning": "These speak of violence."}
+    )
+    prompt = new(made, "Tell me something dreadful.")
+    rows.task(project=made, kind=Protocol.Kind.DEMONSTRATE, protocol=warned, prompt=prompt)
+    return {"slug": slug}
+
+
+def pause(slug: str) -> dict[str, Any]:
+    labeler = User.objects.get(username="labeler")
+    made = Project.objects.get(slug=slug)
+    pauses.pause(project=made, labeler=labeler, reason="5 of 12 gold tasks were right", now=timezone.now())
+    return {}
+
+
+def take_away(slug: str) -> dict[str, Any]:
+    """Somebody else gets the task that was prefetched for the labeler, as after its minute."""
+    reserved = Assignment.objects.get(task__project__slug=slug, state=Assignment.State.RESERVED)
+    reserved.delete()
+    Assignment.objects.create(
+        task_id=reserved.task_id, labeler=User.objects.get(username="admin"), slot=reserved.slot,
+        state=Assignment.State.LEASED, lease_expires_at=timezone.now() + timedelta(hours=1),
+    )  # fmt: skip
+    return {}
+
+
 def new(made: Project, text: str) -> Prompt:
     add(project=made, prompts=[new_prompt(value=text)], source="test")
     return made.prompts.latest("id")
 
 
-PLACES: dict[str, Callable[..., dict[str, Any]]] = {"kinds": kinds, "rankings": rankings, "same": same}
+PLACES: dict[str, Callable[..., dict[str, Any]]] = {
+    "kinds": kinds,
+    "rankings": rankings,
+    "same": same,
+    "gates": gates,
+    "pause": pause,
+    "take_away": take_away,
+}
 
 
 def main(place: str, *arguments: str) -> dict[str, Any]:
