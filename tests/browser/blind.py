@@ -15,7 +15,7 @@ from rlhf.prompts import add, new_prompt
 from tests.browser import world
 
 CANDIDATE, BASELINE = "zanzibar-7b-quux", "narwhal-3b-oryx"
-NUMBERS = {"version": 8_800_201_000, "run": 9_900_301_000, "completion": 7_700_101_000}
+NUMBERS = {"version": 8_800_200_000_000, "run": 9_900_300_000_000, "completion": 7_700_100_000_000}
 PLANTED = (
     CANDIDATE, BASELINE, "wombat/plover-13b", "/models/okapi.safetensors", "hoopoe-plan", "quokka-batch", "gnu-source",
     "tapir-worker", *(str(number)[:7] for number in NUMBERS.values()),
