@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db import connection
-
 from annotate.models import Task
 from annotate.models.tasks import end_of_queue
+from annotate.statements import rows
 
 WINDOW = 16  # candidates looked at together; people start at different ones, so that few meet at the same row
 
@@ -109,12 +108,12 @@ class Reservation:
 
 def levels(*, project_id: int) -> list[Level]:
     """Every queue with open work, the highest priority first."""
-    return [Level(*row) for row in _rows(LEVELS, project=project_id)]
+    return [Level(*row) for row in rows(LEVELS, project=project_id)]
 
 
 def work(*, project_id: int, labeler_id: int, level: Level, start: int, limit: int = WINDOW) -> list[Candidate]:
     """Tasks of a queue with a free slot that are new to the person, from `start` on."""
-    found = _rows(
+    found = rows(
         WORK, project=project_id, labeler=labeler_id, protocol=level.protocol_id, priority=level.priority, start=start,
         limit=limit,
     )  # fmt: skip
@@ -125,14 +124,14 @@ def known_answers(
     *, project_id: int, labeler_id: int, protocol_id: int, purpose: str, start: int = 0
 ) -> list[Candidate]:
     """Gold or qualification tasks that are new to the person; any number of people may have each."""
-    found = _rows(
+    found = rows(
         KNOWN, project=project_id, labeler=labeler_id, protocol=protocol_id, purpose=purpose, start=start, limit=WINDOW
     )
     return [Candidate(*row) for row in found]
 
 
 def reservations(*, project_id: int, labeler_id: int) -> list[Reservation]:
-    return [Reservation(*row) for row in _rows(RESERVED, project=project_id, labeler=labeler_id)]
+    return [Reservation(*row) for row in rows(RESERVED, project=project_id, labeler=labeler_id)]
 
 
 def queue_again(*, task_ids: list[int]) -> None:
@@ -141,12 +140,6 @@ def queue_again(*, task_ids: list[int]) -> None:
     The place comes from the clock itself and not from the request's time: it must never be one that somebody passed.
     """
     Task.objects.filter(pk__in=task_ids, state=Task.State.OPEN).update(queue_place=end_of_queue())
-
-
-def _rows(sql: str, **parameters: int | str) -> list[tuple]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return list(cursor.fetchall())
 
 
 def _lowest_free(held: int) -> int:

@@ -6,19 +6,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import F, QuerySet
 
 from annotate import disagreements, evidence, gold, pauses, qualifications, signals
 from annotate.answers import KEYS
 from annotate.models import LabelerProfile, Submission, Task
+from annotate.statements import rows
 from rlhf.access import Access
 from rlhf.render import render
 
-EVER = datetime(1970, 1, 1, tzinfo=UTC)
+STRETCH = """
+    SELECT (
+        SELECT COUNT(*) FROM annotate_submission given
+        WHERE given.project_id = profile.project_id AND given.labeler_id = profile.labeler_id AND given.revision = 1
+        AND (profile.checked_from IS NULL OR given.created_at > profile.checked_from)
+    ) FROM annotate_labelerprofile profile
+    WHERE profile.project_id = %(project)s AND profile.labeler_id = %(labeler)s
+"""
 KNOWN = (Task.Purpose.GOLD, Task.Purpose.QUALIFICATION)
 
 
@@ -63,19 +70,18 @@ def after_answer(*, access: Access, submission: Submission, now: datetime) -> No
 
 def _look(access: Access, task: Task, now: datetime) -> None:
     """Pause the person if the answers since `checked_from` break a rule; after a stretch begin a new one."""
-    since = Coalesce(OuterRef("checked_from"), Value(EVER))
-    stretch = Submission.objects.filter(project=access.project, labeler=access.user, created_at__gt=since, revision=1)
-    num = Coalesce(Subquery(stretch.order_by().values("labeler").annotate(num=Count("pk")).values("num")), 0)
-    profile = _profiles(access).annotate(num=num).first()
-    if profile is None:
+    found = rows(STRETCH, project=access.project.pk, labeler=access.user.pk)
+    if not found:
         LabelerProfile.objects.get_or_create(project=access.project, labeler=access.user)
         return
-    if not profile.num or profile.num % signals.LOOK_EVERY:
+    ((num,),) = found
+    if not num or num % signals.LOOK_EVERY:
         return
+    profile = _profiles(access).get()
     rule = broken_rule(access=access, profile=profile) if task.protocol.auto_pause else None
     if rule is not None:
         pauses.pause(project=access.project, labeler=access.user, reason=rule, now=now)
-    elif profile.num >= signals.STRETCH:
+    elif num >= signals.STRETCH:
         _profiles(access).filter(checked_from=profile.checked_from).update(checked_from=now)
 
 

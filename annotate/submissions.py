@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, Value, When
 from django.utils.translation import gettext as _
 
 from annotate import answers, outcomes, protocols, qualifications, quality
@@ -24,7 +23,8 @@ from annotate.answers import KEYS, BadAnswer, Body, Sheet
 from annotate.leases import ANSWERED, NotYoursAnyMore, own_assignment, refuse_finished
 from annotate.models import Assignment, Submission, Task
 from annotate.quality import Feedback
-from annotate.slots import ON_LEASE, retake
+from annotate.slots import retake
+from annotate.statements import change
 from rlhf.access import Access
 from rlhf.errors import Refusal
 from rlhf.models import Completion
@@ -33,6 +33,14 @@ __all__ = ("KEYS", "Answer", "BadAnswer", "NothingToUndo", "Stored", "Submission
 
 State = Assignment.State
 UNDO_MINUTES = 10
+SUBMITTED = """
+    UPDATE annotate_assignment SET state = 'submitted' WHERE id = %(id)s AND state IN ('reserved', 'leased')
+"""
+COUNTED = """
+    UPDATE annotate_task SET num_submitted = num_submitted + 1,
+        state = CASE WHEN num_submitted >= overlap - 1 THEN 'done' ELSE state END
+    WHERE id = %(id)s AND state = 'open'
+"""
 REVISABLE = (State.SUBMITTED, State.SURPLUS)
 
 
@@ -222,7 +230,7 @@ def _sheet(assignment: Assignment) -> Sheet:
 def _count(access: Access, assignment: Assignment) -> bool:
     """Make the assignment SUBMITTED and count it in its task; SURPLUS, and False, where no slot is left. Raises Paused
     for somebody whose lease went when they were paused; their draft stays."""
-    held = Assignment.objects.filter(pk=assignment.pk, state__in=ON_LEASE).update(state=State.SUBMITTED)
+    held = change(SUBMITTED, id=assignment.pk)
     if not held:
         qualifications.refuse_paused(qualifications.standing(access=access))
     if (held or retake(assignment=assignment, state=State.SUBMITTED)) and _count_in_task(assignment.task):
@@ -234,12 +242,7 @@ def _count(access: Access, assignment: Assignment) -> bool:
 
 
 def _count_in_task(task: Task) -> bool:
-    last = When(num_submitted__gte=F("overlap") - 1, then=Value(Task.State.DONE))
-    return bool(
-        Task.objects.filter(pk=task.pk, state=Task.State.OPEN).update(
-            num_submitted=F("num_submitted") + 1, state=Case(last, default=F("state"))
-        )
-    )
+    return bool(change(COUNTED, id=task.pk))
 
 
 def _sha256(body: Body) -> str:

@@ -43,17 +43,20 @@ KINDS: dict[str, tuple[str, int, dict[str, Any]]] = {
     ),
     "sheets": ("rank", 4, {"rate_completions": True, "flags": FLAGS}),
     "seven ranks": ("rank", 7, {"edit_best": True, "allow_all_bad": True}),
+    "four": ("rank", 4, {}),
     "nine": ("rank", 9, {"allow_ties": False}),
 }  # fmt: skip
+
+ALL = [name for name in KINDS if name != "four"]
 
 
 def kinds(slug: str) -> dict[str, Any]:
     """One task of each kind."""
     made = world.project(slug=slug, name="Kind answers")
     version = rows.version(project=made)
-    for index, name in enumerate(KINDS):
-        open_task(made, version, name=name, priority=len(KINDS) - index)
-    return {"slug": slug, "names": list(KINDS)}
+    for index, name in enumerate(ALL):
+        open_task(made, version, name=name, priority=len(ALL) - index)
+    return {"slug": slug, "names": ALL}
 
 
 def open_task(made: Project, version: ModelVersion, *, name: str, priority: int = 0, number: int = 0) -> Task:
@@ -64,11 +67,11 @@ def open_task(made: Project, version: ModelVersion, *, name: str, priority: int 
     if kind != Protocol.Kind.PROMPT:
         text = f"{world.THANKS} ({name})" if number == 0 else f"Write thank-you note number {number} ({name})."
         prompt = new(made, text)
-        shown = answers(prompt, version, num=num, name=name)
+        shown = answers(prompt, version, num=num)
     return rows.task(project=made, kind=kind, protocol=protocol, prompt=prompt, shown=shown, priority=priority)
 
 
-def answers(prompt: Prompt, version: ModelVersion, *, num: int, name: str) -> list[Completion]:
+def answers(prompt: Prompt, version: ModelVersion, *, num: int) -> list[Completion]:
     texts = [world.NOTES[index % 4] + (f"\n\nP.S. Note {index + 1}." if index > 3 else "") for index in range(num)]
     return rows.completions(prompt=prompt, version=version, texts=texts) if num else []
 
@@ -127,6 +130,26 @@ def gates(slug: str) -> dict[str, Any]:
     return {"slug": slug}
 
 
+def bare(slug: str) -> dict[str, Any]:
+    """A project whose protocols are still to be built."""
+    world.project(slug=slug, name=f"Kind answers: {slug}")
+    return {"slug": slug}
+
+
+def under(slug: str, *names: str) -> dict[str, Any]:
+    """A task of each of these protocols of the project, in this order, of as many answers as it asks for."""
+    made = Project.objects.get(slug=slug)
+    version = rows.version(project=made)
+    for index, name in enumerate(names):
+        protocol = Protocol.objects.get(project=made, name=name)
+        prompt = new(made, f"{world.THANKS} ({name})")
+        shown = answers(prompt, version, num=protocol.num_completions)
+        rows.task(
+            project=made, kind=protocol.kind, protocol=protocol, prompt=prompt, shown=shown, priority=len(names) - index
+        )
+    return {"slug": slug}
+
+
 def pause(slug: str) -> dict[str, Any]:
     labeler = User.objects.get(username="labeler")
     made = Project.objects.get(slug=slug)
@@ -155,6 +178,8 @@ PLACES: dict[str, Callable[..., dict[str, Any]]] = {
     "rankings": rankings,
     "same": same,
     "gates": gates,
+    "bare": bare,
+    "under": under,
     "pause": pause,
     "take_away": take_away,
 }

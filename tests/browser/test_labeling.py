@@ -96,7 +96,8 @@ def test_on_a_phone_ranks_are_tapped(visitor: Callable[..., Visitor], world: Cal
     person.sign_in("labeler")
     page = person.go("/p/phone/label/")
     for key, rank in {"a": 2, "b": 1, "c": 2, "d": 3}.items():
-        page.locator(f".completion[data-key={key}]").get_by_role("button", name=str(rank), exact=True).tap()
+        page.get_by_role("tab", name=f"Answer {key.upper()}").tap()
+        page.locator(f".completion[data-key={key}]").get_by_role("radio", name=str(rank), exact=True).tap()
     page.get_by_role("button", name="Submit").tap()
     expect(page.locator("#pace")).to_contain_text("1 done today")
     assert world("submissions", "phone")["bodies"] == [{"ranks": {"a": 2, "b": 1, "c": 2, "d": 3}}]
@@ -108,14 +109,14 @@ def test_no_single_key_destroys_work(labeler: Visitor, world: Callable[..., dict
     expect(page.locator(".completion")).to_have_count(4)
     for digit in "1123":
         page.keyboard.press(digit)
-    pressed = page.locator(".rank-buttons [aria-pressed=true]")
+    pressed = page.locator(".rank-buttons [aria-checked=true]")
     for key in [*"abcdefghijklmnopqrstuvwxy", "Escape", "Tab", "Delete", "z", "Backspace", "z", "0", "z"]:
         page.keyboard.press(key)
         if page.locator("dialog[open]").count():
             page.keyboard.press("Escape")
     expect(pressed).to_have_text(["1", "1", "2", "3"])
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog")).to_contain_text("undo the last change of ranks")
+    expect(page.get_by_role("dialog")).to_contain_text("take the last choice back")
     assert world("submissions", "any-key")["bodies"] == []
 
 
