@@ -1,10 +1,10 @@
 """What a labeler's round trip costs the server: `python -m benchmarks.labeling [--quick]`.
 
-For SQLite and PostgreSQL, and for pools of 1,000, 100,000 and 1,000,000 open tasks: a server as in production (gunicorn,
-two processes of eight threads) over a new database, driven over HTTP with a session and its CSRF token, as the page
-does it. A cycle is one submit: it stores the answer, makes the prefetched task the person's own and brings another one.
-CPU is that of the server's whole process tree; the database's own is shown beside it. `next` is the first task of people
-who just came. The veteran has seen nine tenths of the pool. Clients run on the same machine.
+For SQLite and PostgreSQL, and for pools of 1,000, 100,000 and 1,000,000 open tasks: a server as in production
+(gunicorn, two processes of eight threads) over a new database, driven over HTTP with a session and its CSRF token, as
+the page does it. A cycle is one submit: it stores the answer, makes the prefetched task the person's own and brings
+another one. CPU is that of the server's whole process tree; the database's own is shown beside it. `next` is the first
+task of people who just came. The veteran has seen nine tenths of the pool. Clients run on the same machine.
 
 Prints a table, and writes it with all numbers to benchmarks/results/labeling.{md,json}.
 """

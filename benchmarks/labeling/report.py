@@ -67,15 +67,21 @@ def write(*, folder: Path, about: dict[str, Any], found: Sequence[dict[str, Any]
     text = [
         "# A labeler's round trip: what it costs the server",
         "",
-        f"`python -m benchmarks.labeling`, {about['date']}, Python {about['python']}, {about['cores']} cores shared with "
-        f"the clients, load {about['load_before']} before the run. `alone`: {about['cycles_alone']} cycles; `crowd`: 20 "
-        f"labelers at once, {about['cycles_each_in_crowd']} cycles each; `veteran`: alone, having seen nine tenths of the "
-        "pool. Each cycle is one submit, with the next task confirmed and one more prefetched; 5 % are gold. The quality "
-        "rules' look at every fifth answer is switched off, because they would pause clients that answer so fast.",
+        _conditions(about),
         "",
         *(f"| {row} |" for row in lines),
     ]
     (folder / "labeling.md").write_text("\n".join(text) + "\n")
+
+
+def _conditions(about: dict[str, Any]) -> str:
+    return (
+        f"`python -m benchmarks.labeling`, {about['date']}, Python {about['python']}, {about['cores']} cores shared with "
+        f"the clients, load {about['load_before']} before the run. `alone`: {about['cycles_alone']} cycles; `crowd`: "
+        f"20 labelers at once, {about['cycles_each_in_crowd']} cycles each; `veteran`: alone, having seen nine tenths "
+        "of the pool. Each cycle is one submit, with the next task confirmed and one more prefetched; 5 % are gold. "
+        "The quality rules' look at every fifth answer is switched off: they would pause clients that answer so fast."
+    )
 
 
 def _pair(value: dict[str, float]) -> str:
