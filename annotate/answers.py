@@ -54,7 +54,7 @@ def checked(*, sheet: Sheet, given: Mapping[str, Any]) -> Body:
     said = {name: value for name, value in given.items() if value is not None}
     for name in sorted(said):
         if name not in sheet.fields:
-            raise BadAnswer(name if name.isascii() else _shown(name), "this task does not ask for it")
+            raise BadAnswer(shown_name(name), "this task does not ask for it")
     body: Body = {}
     for name, check in CHECKS.items():  # in an order in which each needs only what was checked before it
         if name in sheet.fields:
@@ -68,6 +68,11 @@ def dense(ranks: Mapping[str, int]) -> dict[str, int]:
     """The same order with ranks 1, 2, 3 ... without gaps; equal ranks stay equal."""
     place = {rank: index for index, rank in enumerate(sorted(set(ranks.values())), 1)}
     return {key: place[ranks[key]] for key in sorted(ranks)}
+
+
+def shown_name(name: str) -> str:
+    """The name of a field as a client sent it, in a form that a reply can carry."""
+    return name if name.isascii() and name.isidentifier() else _shown(name)
 
 
 def _asked(questions: Questions, is_pair: bool) -> dict[str, bool]:

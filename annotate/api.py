@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from annotate import assignment as assignments
 from annotate import guidelines, leases, people, qualifications, submissions
-from annotate.answers import CHECKS, BadAnswer
+from annotate.answers import CHECKS, BadAnswer, shown_name
 from annotate.assignment import Turn
 from annotate.models import Assignment
 from annotate.parsers import BoundedJSONParser
@@ -186,7 +186,7 @@ def _answer(request: Request) -> tuple[submissions.Answer, int | None]:
     holds = envelope.validated_data.pop("holds")
     given = {name: value for name, value in request.data.items() if name not in ENVELOPE}
     for name in given.keys() - CHECKS.keys():
-        raise BadAnswer(name if name.isascii() else repr(name), "no answer has such a part")
+        raise BadAnswer(shown_name(name), "no answer has such a part")
     return submissions.Answer(**given, **envelope.validated_data), holds
 
 

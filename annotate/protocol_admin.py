@@ -68,13 +68,13 @@ class ProtocolAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_steer_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+    def has_steer_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("annotate.change_protocol")
 
-    def has_gold_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+    def has_gold_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self._can_open(request, object_id, JUDGED)
 
-    def has_prompts_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+    def has_prompts_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self._can_open(request, object_id, (Protocol.Kind.PROMPT,))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -173,7 +173,7 @@ class ProtocolAdmin(ModelAdmin):
         context = {"title": title, "button": "Open"}
         return self._page(request, form, protocol, reverse("admin:annotate_protocol_prompts", args=[pk]), context)
 
-    def _can_open(self, request: HttpRequest, object_id: object, kinds: tuple[str, ...]) -> bool:
+    def _can_open(self, request: HttpRequest, object_id: Any, kinds: tuple[str, ...]) -> bool:
         return self.has_steer_permission(request) and Protocol.objects.filter(pk=object_id, kind__in=kinds).exists()
 
     def _page(
