@@ -79,8 +79,8 @@ def _conditions(about: dict[str, Any]) -> str:
         f"`python -m benchmarks.labeling`, {about['date']}, Python {about['python']}, {about['cores']} cores that "
         f"the clients use too, load {about['load_before']} before the run. `alone`: {about['cycles_alone']} cycles; "
         f"`crowd`: 20 labelers at once, {about['cycles_each_in_crowd']} cycles each; `veteran`: alone, having seen "
-        "nine tenths of the pool. Each cycle is one submit, with the next task confirmed and one more prefetched; 5 % are "
-        "gold. The quality rules' look at every fifth answer is switched off: they would pause clients so fast."
+        "nine tenths of the pool. Each cycle is one submit, with the next task confirmed and one more prefetched; 5 % "
+        "are gold. The quality rules' look at every fifth answer is switched off: they would pause clients so fast."
     )
 
 
