@@ -43,6 +43,7 @@ def main() -> dict[str, str]:
     first = long_answer(seed=1)
     answers = {
         "long": ("Explain policy gradients.", [first, edited(first, seed=2)]),
+        "independent": ("Explain reward models.", [long_answer(seed=3), long_answer(seed=4)]),
         "conversation": (rooms.CONVERSATION, rooms.FOUR_ANSWERS),
         "arabic-code": (rooms.ARABIC, [ARABIC, ARABIC.replace("القيم", "الأرقام")]),
     }
@@ -54,7 +55,7 @@ def main() -> dict[str, str]:
 def long_answer(*, seed: int, num_words: int = 3_000) -> str:
     """Independent of other seeds but for the vocabulary."""
     draw = random.Random(seed)
-    blocks, num = [], 0
+    blocks, num = [HOSTILE], 0
     while num < num_words:
         size = draw.randint(60, 110)
         num += size + 4
@@ -62,13 +63,8 @@ def long_answer(*, seed: int, num_words: int = 3_000) -> str:
             f"## {_words(draw, 4)}",
             f"{_words(draw, size)}. **Bold**, `code()`, [a page](https://example.org/{num}).",
         ]
-        blocks += [
-            _table(draw),
-            _code(draw),
-            f"\\[ \\sum_{{i=1}}^{{n}} \\frac{{x_i^2}}{{{draw.randint(1, 99)}}} \\]",
-            HOSTILE,
-        ]
-    return "\n\n".join(blocks)
+        blocks += [_table(draw), _code(draw), f"\\[ \\sum_{{i=1}}^{{n}} \\frac{{x_i^2}}{{{draw.randint(1, 99)}}} \\]"]
+    return "\n\n".join([*blocks, HOSTILE])
 
 
 def edited(text: str, *, seed: int, every: int = 25) -> str:

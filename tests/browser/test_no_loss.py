@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Error, Page, expect
 
 from tests import services
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, two_processes
 
 pytestmark = pytest.mark.browser
 
@@ -27,13 +27,7 @@ SLUGS = ("killed", "cut", "expired", "restarted")
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
-    with contextlib.ExitStack() as stack:
-        url = ""
-        if request.param == "postgresql":
-            url = stack.enter_context(services.new_database(url=request.getfixturevalue("postgres_url")))
-        var = tmp_path_factory.mktemp("var")
-        running = stack.enter_context(services.servers(num=1, database_url=url, var=var, WEB_CONCURRENCY="2"))
-        running.run("-m", "tests.browser", "world", "people")
+    with two_processes(request, tmp_path_factory.mktemp("var")) as running:
         running.run("-m", "tests.browser", "world", "writing", *SLUGS)
         yield running
 

@@ -1,15 +1,17 @@
-"""Two 3,000-word answers beside each other: they render, differ, scroll together, and nothing in them acts."""
+"""What a labeler reads: long answers render, differ and scroll together, nothing in them acts, and nothing says who
+wrote them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests import services
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, two_processes
 
 pytestmark = pytest.mark.browser
 
@@ -22,12 +24,23 @@ LETTERS = """(prose, tag) => {
   for (const mark of copy.querySelectorAll(tag)) mark.remove();
   return copy.textContent.replace(/\\s/g, "");
 }"""
+REFUSED = (
+    ("PUT", "assignments/1/draft"), ("POST", "assignments/1/submit"), ("POST", "assignments/99/skip"),
+    ("POST", "assignments/99/submit"), ("POST", "guidelines/1/read"), ("GET", "next"), ("PUT", "settings"),
+)  # fmt: skip
+SEND = """async ([method, path]) => {
+  const token = document.cookie.match(/csrftoken=([^;]+)/)[1];
+  const headers = { "Content-Type": "application/json", "X-CSRFToken": token };
+  return (await fetch(path, { method, headers, body: method === "GET" ? undefined : '{"ranks": {"z": 1}}' })).status;
+}"""
 SHARES = "(panes) => panes.map((pane) => pane.scrollTop / (pane.scrollHeight - pane.clientHeight))"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def projects(servers: services.Servers) -> None:
-    servers.run("-m", "tests.browser", "long_answers")
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
+    with two_processes(request, tmp_path_factory.mktemp("var")) as running:
+        running.run("-m", "tests.browser", "long_answers")
+        yield running
 
 
 @pytest.fixture
@@ -172,3 +185,77 @@ def test_arabic_runs_from_right_to_left_and_its_code_does_not(open_page: Callabl
     for block in (".completion pre", ".completion code", ".completion math"):
         found = page.locator(block).evaluate_all(direction)
         assert found and set(found) == {"ltr"}, block
+
+
+class Payloads:
+    """Everything that reaches the browser, in lower case: bodies, addresses, headers, cookies, storage, the page."""
+
+    def __init__(self, person: Visitor) -> None:
+        self.person = person
+        self.texts: list[str] = []
+        person.page.route("**/*", lambda route: self._pass(route))
+
+    def _pass(self, route: Route) -> None:
+        response = route.fetch(max_retries=3)  # the server ends a connection that was idle
+        self.texts.append(f"{response.url} {response.headers} {route.request.all_headers()} {response.text()}")
+        route.fulfill(response=response)
+
+    def note(self) -> None:
+        """The page as it stands."""
+        page = self.person.page
+        self.texts += [page.content(), str(self.person.context.cookies())]
+        self.texts.append(page.evaluate("JSON.stringify({ ...localStorage, ...sessionStorage })"))
+
+    def holding(self, planted: list[str]) -> dict[str, str]:
+        """The planted strings that were found, each with its surroundings."""
+        text = "\n".join(self.texts).lower()
+        places = {word: text.find(word.lower()) for word in planted}
+        return {word: text[max(0, at - 80) : at + 80] for word, at in places.items() if at >= 0}
+
+
+def test_nothing_that_a_labeler_gets_says_which_model_wrote_what(
+    open_page: Callable[..., Visitor], world: Callable[..., dict[str, Any]]
+) -> None:
+    made = world("project", "blind", module="blind")
+    person = open_page("blind")
+    page, payloads = person.page, Payloads(person)
+    page.reload()
+    payloads.note()
+    for _ in range(2):  # the qualification, with its feedback
+        page.keyboard.press("1")
+        page.keyboard.press("Control+Enter")
+        expect(page.get_by_text("The first is polite.")).to_be_visible()
+        payloads.note()
+        go_on(page, "Enter")
+    for key in ("d", "r", "g", "?", "Escape"):
+        page.keyboard.press(key)
+    for _ in range(5):
+        payloads.note()
+        go_on(page, "1", "Control+Enter")
+    go_on(page, "u")
+    payloads.note()
+    go_on(page, "2", "Control+Enter")
+    for key in ("s", "1", "Enter"):
+        page.keyboard.press(key)
+    expect(page.get_by_role("heading", name="Nothing to label right now")).to_be_visible()
+    payloads.note()
+    page.wait_for_load_state("networkidle")
+    for path in ("/p/blind/runs/", "/p/blind/versions/", "/p/blind/", "/p/none/label/", "/nothing", "/"):
+        page.goto(person.url + path)
+        payloads.note()
+    for method, path in REFUSED:
+        assert page.evaluate(SEND, [method, f"{person.url}/api/v1/labeling/blind/{path}"]) >= 400
+    payloads.note()
+    assert len(payloads.holding(["Water it in the evening", "csrftoken", "prefetched", "class LabelingView"])) == 3
+    assert payloads.holding(made["planted"]) == {}
+    assert [
+        names for texts, names in world("flagged", "blind", module="blind")["rows"] if made["telling"] in texts
+    ] == [True]
+
+
+def go_on(page: Page, *keys: str) -> None:
+    """Press the keys; the next task shows after the last of them."""
+    before = page.locator("#workspace").get_attribute("data-assignment")
+    for key in keys:
+        page.keyboard.press(key)
+    expect(page.locator(f"#workspace:not([data-assignment='{before}']) .completion").first).to_be_visible()

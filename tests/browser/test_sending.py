@@ -188,6 +188,24 @@ def test_a_painted_task_that_went_to_somebody_else_is_replaced_and_its_text_kept
     assert texts(world, "gone") == [NOTE, "The third."]
 
 
+def test_only_who_works_keeps_the_lease_and_the_reserved_task(labeler: Visitor, world: World) -> None:
+    asked: list[str] = []
+    page = labeler.page
+    page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
+    page.clock.install()
+    begin(labeler, world, "lease")
+    task(page)
+    for _ in range(3):
+        page.keyboard.type("word ")
+        page.clock.run_for(22_000)
+    assert asked.count("renew") == 1
+    assert asked.count("prefetch") == 2
+    page.clock.run_for(30_000)  # nobody is here any more
+    before = asked.count("renew"), asked.count("prefetch")
+    page.clock.run_for(180_000)
+    assert (asked.count("renew"), asked.count("prefetch")) == before
+
+
 def test_what_stands_before_a_task_and_after_it(labeler: Visitor, world: World) -> None:
     """Guidelines to be read once, qualification with its feedback, a warning with a way out, a pause."""
     world("gates", "gates", module="kinds")
