@@ -58,8 +58,8 @@ function raw(a, b, match) {
 
 // A few words shared by chance between two longer changes are shown as changed too: "the" alone says nothing.
 function readable(found, a, b) {
-  const num = (list, from, to) => list.slice(from, to).filter((token) => token.trim()).length;
-  const size = (run) => Math.max(num(a, run.a, run.aEnd), num(b, run.b, run.bEnd));
+  const [inA, inB] = [wordCounts(a), wordCounts(b)];
+  const size = (run) => Math.max(inA[run.aEnd] - inA[run.a], inB[run.bEnd] - inB[run.b]);
   const kept = [];
   found.forEach((run, index) => {
     const [before, after] = [kept.at(-1), found[index + 1]];
@@ -70,6 +70,13 @@ function readable(found, a, b) {
     else kept.push({ ...run });
   });
   return kept;
+}
+
+// How many of the first n tokens are more than white space, for each n.
+function wordCounts(tokens) {
+  const counts = new Uint32Array(tokens.length + 1);
+  tokens.forEach((token, index) => (counts[index + 1] = counts[index] + (token.trim() ? 1 : 0)));
+  return counts;
 }
 
 // For each token of a its partner in b, or -1; partners are in order.
