@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
@@ -156,7 +157,9 @@ class DemonstrationAdmin(ReadOnly):
 class LabelerAdmin(ReadOnly):
     """Who has done how much, and how: one row per person and project."""
 
-    list_display = ("pseudonym", "user", "project", "submitted", "skipped", "lapsed", "surplus", "mean_s", "last_at")
+    list_display = (
+        "pseudonym", "user", "project", "submitted", "skipped", "lapsed", "surplus", "mean_s", "last_at", "quality",
+    )  # fmt: skip
     list_filter = ("project",)
     list_select_related = ("user", "project")
     search_fields = ("pseudonym", "user__username")
@@ -179,6 +182,10 @@ class LabelerAdmin(ReadOnly):
                 last_answer_at=Subquery(answers.annotate(last=Max("created_at")).values("last")),
             )
         )
+
+    @display(description="Quality")
+    def quality(self, row: Labeler) -> str:
+        return format_html('<a href="{}">Signals</a>', reverse("labeler", args=[row.project.slug, row.user_id]))
 
     @display(description="Submitted", ordering="num_submitted")
     def submitted(self, row: Any) -> int:

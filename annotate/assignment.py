@@ -18,8 +18,8 @@ from annotate.leases import expiry
 from annotate.models import Assignment, Task
 from annotate.offers import Held, Person
 from annotate.qualifications import Standing
-from annotate.statements import rows
 from rlhf.access import Access
+from rlhf.statements import rows
 
 State = Assignment.State
 MAX_OPEN_SHOWN = 1_000  # counting further would cost more than anybody learns from it
@@ -243,5 +243,5 @@ def _lease_again(own: Assignment, person: Person) -> None:
 
 def _load(assignment_id: int) -> Assignment:
     own = Assignment.objects.get(pk=assignment_id)
-    own.task = offers.tasks_to_show().get(pk=own.task_id)
+    own.task = offers.task_to_show(task_id=own.task_id)
     return own

@@ -5,21 +5,32 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 from types import EllipsisType
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from annotate import drafts, pool, qualifications
-from annotate.models import Assignment, Task
+from annotate.models import Assignment, Protocol, Task
 from annotate.slots import retake
 from rlhf.access import Access
 from rlhf.errors import Refusal
+from rlhf.statements import Joined
 
 State = Assignment.State
 ANSWERED = (State.SUBMITTED, State.SURPLUS, State.QUARANTINED, State.ADJUDICATED)
 MAX_DRAFT_BYTES = 600_000  # the longest answer and an edit of one, in any script
 MAX_REASON = 500
+
+
+OWN = Joined(
+    {"own": Assignment, "task": Task, "protocol": Protocol},
+    """
+    FROM annotate_assignment own JOIN annotate_task task ON task.id = own.task_id
+    JOIN annotate_protocol protocol ON protocol.id = task.protocol_id
+    WHERE own.id = %(id)s AND own.labeler_id = %(labeler)s AND task.project_id = %(project)s
+    """,
+)
 
 
 class NoSuchAssignment(Refusal):
@@ -42,18 +53,15 @@ class BadSkip(Refusal):
 
 def own_assignment(*, access: Access, assignment_id: int) -> Assignment:
     """The assignment, locked until the transaction ends. Raises NoSuchAssignment, also for somebody else's."""
-    found = (
-        Assignment.objects.select_for_update(of=("self",))
-        .select_related("task__protocol")
-        .filter(pk=assignment_id, labeler=access.user, task__project=access.project)
-        .first()
-    )
-    if found is None:
+    found = OWN.rows(lock="own", id=assignment_id, labeler=access.user.pk, project=access.project.pk)
+    if not found:
         raise NoSuchAssignment(
             _("no assignment %(number)s of yours in %(project)s")
             % {"number": assignment_id, "project": access.project.slug}
         )
-    return found
+    ((assignment, task, protocol),) = found
+    assignment.task, task.protocol = task, protocol
+    return cast(Assignment, assignment)
 
 
 def refuse_finished(assignment: Assignment) -> None:

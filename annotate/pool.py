@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from annotate.models import Task
 from annotate.models.tasks import end_of_queue
-from annotate.statements import rows
+from rlhf.statements import rows
 
 WINDOW = 16  # candidates looked at together; people start at different ones, so that few meet at the same row
 

@@ -42,6 +42,7 @@ class RevisionInline(TabularInline):
     ordering = ("-revision",)
     extra = 0
     can_delete = False
+    hide_title = True
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

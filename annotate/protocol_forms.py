@@ -30,6 +30,21 @@ HELP_LISTS = {
     "categories": "One of them is chosen for the prompt.",
     "skip_reasons": "Offered on skipping, besides a text of one's own. Empty: reasons that fit everywhere.",
 }
+LABELS = {
+    "num_completions": "Answers shown",
+    "allow_all_bad": 'Offer "both bad"',
+    "strength": "Strength of preference",
+    "rate_completions": "Rate every answer",
+    "ask_pair_safety": "Ask which are safe",
+    "reason_min_characters": "Written reason, at least",
+    "edit_best": "Edit the best answer",
+    "overlap": "People per task",
+    "daily_limit": "Tasks per person and day",
+    "gold_percent": "Gold tasks, percent",
+    "qualification_size": "Qualification tasks",
+    "qualification_percent": "Right to pass, percent",
+    "auto_pause": "Pause by the quality rules",
+}
 NAMES = {
     Protocol.Kind.DEMONSTRATE: "Write the ideal answer",
     Protocol.Kind.RANK: "Rank answers",
@@ -92,7 +107,8 @@ class ProtocolAdminForm(forms.ModelForm):
     class Meta:
         model = Protocol
         fields = tuple(sorted(set(protocol_rules.FIELDS) - {"guideline_translations"}))
-        help_texts = {"overlap": "people per task, from the next batch on"}
+        labels = LABELS
+        help_texts = {"overlap": "from the next batch on"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -17,9 +17,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotate.models import LabelerProfile, Protocol, Qualification, Task
-from annotate.statements import rows
 from rlhf.access import Access
 from rlhf.errors import Refusal
+from rlhf.statements import rows
 
 RULES: dict[str, Promise] = {  # what a rule of annotate/signals.py says of the answers that break it
     "accuracy": gettext_lazy("Many answers differed from what is right, or from what others said."),

@@ -14,9 +14,9 @@ from django.db.models import F, QuerySet
 from annotate import disagreements, evidence, gold, pauses, qualifications, signals
 from annotate.answers import KEYS
 from annotate.models import LabelerProfile, Submission, Task
-from annotate.statements import rows
 from rlhf.access import Access
 from rlhf.render import render
+from rlhf.statements import rows
 
 STRETCH = """
     SELECT (
@@ -54,7 +54,7 @@ def after_answer(*, access: Access, submission: Submission, now: datetime) -> No
             task=task, body=submission.body, order_shown=submission.assignment.order_shown
         )
         Submission.objects.filter(pk=submission.pk).update(gold_score=submission.gold_score)
-    elif task.overlap > 1 and task.kind in disagreements.RANKED:
+    elif task.num_submitted > 1 and task.kind in disagreements.RANKED:
         disagreements.note(task_ids=[task.pk])
     if submission.revision > 1:
         return

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotate.models import Sequence
-from annotate.statements import change, from_json, locked, rows
 from rlhf.access import Access
+from rlhf.statements import change, from_json, locked, rows
 
 MINE = "SELECT id, places FROM annotate_sequence WHERE project_id = %(project)s AND labeler_id = %(labeler)s"
 STORE = "UPDATE annotate_sequence SET places = %(places)s WHERE id = %(id)s"

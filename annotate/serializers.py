@@ -158,7 +158,7 @@ class AnswerSerializer(EnvelopeSerializer):
 class StoredSerializer(serializers.Serializer[dict[str, Any]]):
     assignment = serializers.IntegerField()
     submission_id = serializers.UUIDField()
-    state = serializers.ChoiceField(choices=["submitted", "surplus"])
+    state = serializers.ChoiceField(choices=["submitted", "surplus", "quarantined"])
     answer = serializers.DictField()
     revision = serializers.IntegerField()
     submitted_at = serializers.DateTimeField()

@@ -14,7 +14,7 @@ from django.db.models import Max
 
 from annotate import pool
 from annotate.models import Assignment, Task
-from annotate.statements import change, rows
+from rlhf.statements import change, rows
 
 State = Assignment.State
 ON_LEASE = (State.RESERVED, State.LEASED)

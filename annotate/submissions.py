@@ -24,10 +24,10 @@ from annotate.leases import ANSWERED, NotYoursAnyMore, own_assignment, refuse_fi
 from annotate.models import Assignment, Submission, Task
 from annotate.quality import Feedback
 from annotate.slots import retake
-from annotate.statements import change
 from rlhf.access import Access
 from rlhf.errors import Refusal
 from rlhf.models import Completion
+from rlhf.statements import change, rows
 
 __all__ = ("KEYS", "Answer", "BadAnswer", "NothingToUndo", "Stored", "SubmissionReused", "submit", "undo")
 
@@ -39,7 +39,7 @@ SUBMITTED = """
 COUNTED = """
     UPDATE annotate_task SET num_submitted = num_submitted + 1,
         state = CASE WHEN num_submitted >= overlap - 1 THEN 'done' ELSE state END
-    WHERE id = %(id)s AND state = 'open'
+    WHERE id = %(id)s AND state = 'open' RETURNING num_submitted
 """
 REVISABLE = (State.SUBMITTED, State.SURPLUS)
 
@@ -112,7 +112,6 @@ def undo(*, access: Access, now: datetime) -> Submission:
     """The person's last answer, to be revised. Raises NothingToUndo."""
     last = (
         Submission.objects.select_related("assignment__task__prompt", "assignment__task__protocol")
-        .prefetch_related("assignment__task__task_completions__completion")
         .filter(project=access.project, labeler=access.user)
         .order_by("-created_at", "-id")
         .first()
@@ -242,7 +241,10 @@ def _count(access: Access, assignment: Assignment) -> bool:
 
 
 def _count_in_task(task: Task) -> bool:
-    return bool(change(COUNTED, id=task.pk))
+    counted = rows(COUNTED, id=task.pk)
+    for (task.num_submitted,) in counted:  # with this answer, whoever else answers at this moment
+        pass
+    return bool(counted)
 
 
 def _sha256(body: Body) -> str:

@@ -6,21 +6,26 @@ Nothing is submitted in most of them: a person who comes back gets the task that
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from annotate import assignment as assignments
 from annotate import batches, pauses, protocols
 from annotate.gold_files import GoldTask
 from annotate.models import Protocol, Task
-from rlhf.models import Project
+from rlhf.access import Access
+from rlhf.models import Project, Role
 from rlhf.prompts import new_prompt
 from tests.annotate import rows
+from tests.annotate.crowd import answer
 from tests.browser import world
 
 Kind = Protocol.Kind
 NUM_ANSWERED = 30  # tasks of a state that is reached by answering
+NUM_COMPARED = 12  # enough for a word on agreement
 FOUR_ANSWERS = [
     *world.NOTES[:3],
     "Here is a plan:\n\n1. Buy a card\n2. Write *one* line\n\n```python\nprint('Thank you, Ruth')\n```\n\n"
@@ -120,6 +125,26 @@ def arabic(slug: str) -> None:
     pair(room(slug, Kind.COMPARE, strength="seven", edit_best=True), Kind.COMPARE, ARABIC, ARABIC_ANSWERS)
 
 
+def compared(slug: str) -> None:
+    """Two people have answered all there is, and do not agree on each task: for one's own page, and the reviewers'."""
+    made = room(slug, Kind.COMPARE, auto_pause=False)
+    version, now = rows.version(project=made), timezone.now()
+    for number in range(NUM_COMPARED):
+        asked = world._prompt(made, f"{world.THANKS} ({number})")
+        shown = rows.completions(prompt=asked, version=version, texts=FOUR_ANSWERS[:2])
+        rows.task(project=made, kind=Kind.COMPARE, prompt=asked, shown=shown, overlap=2)
+    one = made.memberships.select_related("user").get(user__username="labeler")
+    people = [Access(one.user, made, Role.LABELER, one.pseudonym), rows.member(project=made, name="second")]
+    for place, who in enumerate(people):
+        for number in range(NUM_COMPARED):
+            held = assignments.next_task(access=who, now=now)
+            assert held is not None
+            is_in_order = held.order_shown == sorted(held.order_shown)
+            agrees = place == 0 or held.task_id % 4 > 0
+            answer(who=who, held=held, ranks=[1, 2] if is_in_order == agrees else [2, 1], now=now)
+            now += timedelta(seconds=20 + number)
+
+
 def empty(slug: str) -> None:
     room(slug)
 
@@ -130,7 +155,7 @@ def paused(slug: str) -> None:
 
 
 ROOMS: tuple[Callable[[str], None], ...] = (
-    demonstrate, prompt, rank, compare, warned, unread, arabic, qualifying, answered, empty, paused,
+    demonstrate, prompt, rank, compare, warned, unread, arabic, qualifying, answered, compared, empty, paused,
 )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def test_axe_finds_nothing_on_any_labeler_page(
 ) -> None:
     found: list[str] = []
     person = visitor(width=width, locale=locale)
-    for name, page in states(person, rooms):
+    for name, page in every_state(person, visitor(width=width, locale=locale), rooms):
         found += [f"{name}: {line}" for line in axe.violations(page)]
         found += [f"{name}: {text!r} is English" for text in page.evaluate(ENGLISH_TEXTS)] if locale == CHINESE else []
         wide = page.evaluate("() => document.documentElement.scrollWidth")
@@ -80,6 +80,11 @@ def test_the_focus_is_always_seen(visitor: Callable[..., Visitor], rooms: dict[s
             assert lost == [], f"{name} at {width} px"
 
 
+def every_state(person: Visitor, reviewer: Visitor, rooms: dict[str, str]) -> Iterator[tuple[str, Page]]:
+    yield from states(person, rooms)
+    yield from states_of_a_reviewer(reviewer, rooms)
+
+
 def states(person: Visitor, rooms: dict[str, str]) -> Iterator[tuple[str, Page]]:
     """Each state of the labeler's pages, while it is open."""
     page = person.go("/login")
@@ -93,6 +98,21 @@ def states(person: Visitor, rooms: dict[str, str]) -> Iterator[tuple[str, Page]]
         label(person, slug)
         yield name, page
         yield from states_within(page, name)
+    for name in ("compared", "qualifying", "warned", "paused"):
+        yield f"own-{name}", person.go(f"/p/{rooms[name]}/label/me/")
+
+
+def states_of_a_reviewer(person: Visitor, rooms: dict[str, str]) -> Iterator[tuple[str, Page]]:
+    """What the manager sees of the labelers and their answers."""
+    page = person.go("/login")
+    sign_in(page, "admin")
+    for name in ("compared", "paused"):
+        yield f"labelers-{name}", person.go(f"/p/{rooms[name]}/labelers/")
+    page.get_by_role("main").get_by_role("link", name="labeler").first.click()
+    yield "labeler", page
+    yield "adjudication", person.go(f"/p/{rooms['compared']}/adjudication/")
+    page.locator("main tbody a").first.click()
+    yield "adjudicate", page
 
 
 def states_within(page: Page, room: str) -> Iterator[tuple[str, Page]]:
@@ -144,12 +164,11 @@ def answer(page: Page) -> None:
 
 def label(person: Visitor, slug: str) -> None:
     person.go(f"/p/{slug}/label/")
-    expect(person.page.locator("#workspace[aria-busy], #labeling")).to_be_visible()
-    person.page.wait_for_load_state("networkidle")
+    expect(person.page.locator("#workspace[data-assignment], #workspace .empty h2")).to_be_attached()
 
 
-def sign_in(page: Page) -> None:
-    page.locator("[name=username]").fill("labeler")
+def sign_in(page: Page, name: str = "labeler") -> None:
+    page.locator("[name=username]").fill(name)
     page.locator("[name=password]").fill(PASSWORD)
     with page.expect_navigation():
         page.locator("[name=password]").press("Enter")

@@ -21,7 +21,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images" / "labeling"
 MAX_BYTES = 150_000
 # By width, colours and language: the states of test_access.states that are kept.
 PICTURES: dict[tuple[int, str, str], tuple[str, ...]] = {
-    (1280, "light", ENGLISH): ("home", "compare", "differences", "rank", "keys", "edit", "feedback"),
+    (1280, "light", ENGLISH): ("home", "compare", "differences", "rank", "keys", "edit", "feedback", "own-compared"),
     (1280, "dark", ENGLISH): ("warned", "llama2", "unread", "undone", "paused", "empty"),
     (1280, "light", CHINESE): ("login", "prompt", "skip", "unsent"),
     (1280, "dark", CHINESE): ("compare", "rank", "guidelines"),
