@@ -55,9 +55,8 @@ def after_answer(*, access: Access, submission: Submission, now: datetime) -> No
             task=task, body=submission.body, order_shown=submission.assignment.order_shown
         )
         Submission.objects.filter(pk=submission.pk).update(gold_score=submission.gold_score)
-    elif task.overlap > 1 and task.kind in disagreements.RANKED:
-        if task.num_submitted > 1 or submission.revision > 1:  # others may answer while this one is revised
-            disagreements.note(task_ids=[task.pk])
+    elif task.kind in disagreements.RANKED and _has_others(submission):
+        disagreements.note(task_ids=[task.pk])
     if submission.revision > 1:
         return
     is_right = submission.gold_score is not None and submission.gold_score >= gold.RIGHT_FROM
@@ -96,6 +95,12 @@ def broken_rule(*, access: Access, profile: LabelerProfile) -> str | None:
     found = evidence.submissions(project=access.project, labeler=access.user, since=profile.checked_from)
     rows = evidence.answers(project=access.project, labeler=access.user, found=found, limit=2 * signals.STRETCH)
     return signals.broken(rows)
+
+
+def _has_others(submission: Submission) -> bool:
+    """Whether other people may have answered the task; somebody may do so while this person revises."""
+    task = submission.assignment.task
+    return task.num_submitted > 1 or (submission.revision > 1 and task.overlap > 1)
 
 
 def _profiles(access: Access) -> QuerySet[LabelerProfile]:
