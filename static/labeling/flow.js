@@ -6,7 +6,7 @@ import { answerAsText } from "./wording.js";
 
 export class Flow {
   #ahead = null; // the prefetched task whose lease was asked for together with what we wait for
-  #aside = null; // the task that waits while an earlier one is changed: {task, isConfirmed}
+  #aside = null; // the task that waits while an earlier one is changed: {task, isConfirmed, active_s}
 
   constructor({ api, shelf, bar, clock, notices, undo }) {
     Object.assign(this, { api, shelf, bar, clock, notices, undo });
@@ -117,9 +117,9 @@ export class Flow {
     if (!said.prefetched) this.supply.fetch();
   }
 
-  #paint(task, { isConfirmed = true } = {}) {
+  #paint(task, { isConfirmed = true, active_s = 0 } = {}) {
     this.undo.paint(Boolean(task?.revises));
-    this.stage.paint(task, { isConfirmed });
+    this.stage.paint(task, { isConfirmed, active_s });
     if (isConfirmed) this.supply.leased();
   }
 
@@ -148,8 +148,10 @@ export class Flow {
 
   async skip() {
     if (!this.stage.isOpen || this.stage.work.task.revises) return;
-    const skipped = await askToSkip(this.stage.work.task);
-    if (skipped) await this.#sendSkip(skipped);
+    const { task } = this.stage.work;
+    const skipped = await askToSkip(task);
+    const isHere = this.stage.work?.assignment === task.assignment; // another one may have taken its place meanwhile
+    if (skipped && isHere) await this.#sendSkip(skipped);
   }
 
   giveBack() {
@@ -203,7 +205,6 @@ export class Flow {
   #takenBack(task) {
     this.banners.say(null);
     this.#putAside();
-    this.shelf.drop("draft", task.assignment);
     this.#paint(task);
   }
 
@@ -211,7 +212,7 @@ export class Flow {
     const { work } = this.stage;
     if (!work || work.task.revises) return;
     const task = { ...work.task, draft: work.panel.content, draft_saved_at: work.draft.savedAt };
-    this.#aside = { task, isConfirmed: work.isConfirmed };
+    this.#aside = { task, isConfirmed: work.isConfirmed, active_s: this.clock.seconds() };
   }
 
   keepAsItWas() {
@@ -227,7 +228,7 @@ export class Flow {
   // A refused answer: back to its task with everything in place, or let go.
   goBackTo(refused) {
     this.outbox.settle(refused);
-    this.shelf.put("draft", refused.assignment, { content: refused.answer, synced: false });
+    this.shelf.put("draft", refused.assignment, { content: refused.answer, revises: refused.revises, synced: false });
     this.banners.paint();
     this.#putAside();
     this.#paint(refused.task);
