@@ -167,8 +167,7 @@ export class Flow {
 
   async #sendSkip(skipped) {
     const { assignment, draft } = this.stage.work;
-    this.stage.lock(true);
-    await this.outbox.whenIdle();
+    if (!(await this.#isSent())) return;
     if (this.stage.work?.assignment !== assignment) return; // the server knew better meanwhile
     this.stage.wait();
     draft.close();
@@ -178,6 +177,16 @@ export class Flow {
     this.stage.isWaiting = false;
     draft.reopen();
     this.#failed(reply, { title: gettext("The task is not skipped yet"), retry: () => this.#sendSkip(skipped) });
+  }
+
+  // Answers go first: while one is not stored the server takes its task for the one that we are at, and gives it again.
+  async #isSent() {
+    this.stage.lock(true);
+    await this.outbox.send();
+    if (this.outbox.isEmpty) return true;
+    this.stage.lock(false);
+    this.bar.state(gettext("Your last answer has to be saved first."));
+    return false;
   }
 
   #skipped(assignment, reply) {
@@ -192,8 +201,7 @@ export class Flow {
     const isBusy = this.stage.isWaiting || this.stage.goOn || this.stage.work?.task.revises;
     if (isBusy) return;
     if (!this.undo.isOpen && this.outbox.isEmpty) return this.bar.state(gettext("There is no answer to go back to."));
-    this.stage.lock(true);
-    await this.outbox.whenIdle();
+    if (!(await this.#isSent())) return;
     const reply = await this.api.undo();
     this.stage.lock(false);
     if (reply.ok) return this.#takenBack(reply.data.next);
