@@ -100,7 +100,7 @@ def decide(
     """
     seen = shown(access=access, task_id=task_id)
     with transaction.atomic():
-        Task.objects.select_for_update().get(pk=task_id)  # two reviewers queue here
+        Task.objects.select_for_update(no_key=True).get(pk=task_id)  # two reviewers queue here
         before = Submission.objects.filter(assignment__task=task_id, assignment__state=State.ADJUDICATED).first()
         if before is not None and (before.labeler_id, before.submission_id) == (access.user.pk, submission_id):
             return before

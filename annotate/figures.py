@@ -31,7 +31,7 @@ from rlhf.learning.stats.agreement import (
 )
 from rlhf.models import Project
 
-NEWEST = 3_000  # answers of a project
+NEWEST = 2_000  # answers of a project
 NEWEST_OF_ONE = 500  # answers of one person
 COUNTED = (Assignment.State.SUBMITTED, Assignment.State.ADJUDICATED)
 Row = dict[str, Any]

@@ -1,6 +1,7 @@
 """Who can be trusted, while it happens: every answer is looked at as it arrives; some decide about a pause.
 
-`after_answer` runs at the end of a submit, in its transaction, and costs a few small queries.
+`after_answer` runs at the end of a submit, in its transaction; `look` after it, in one of its own, because a pause
+locks many tasks, and two of them would wait in a circle for the one that each has just answered.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def score_gold(*, task: Task, body: dict[str, Any], order_shown: list[int]) -> f
 
 
 def after_answer(*, access: Access, submission: Submission, now: datetime) -> None:
-    """Score a known answer, take a qualification a step on, and every few answers ask whether the person may go on.
+    """Score a known answer and take a qualification a step on.
 
     Call it at the end of submit's transaction. A revision is scored anew, and is never a second step.
     """
@@ -54,7 +55,7 @@ def after_answer(*, access: Access, submission: Submission, now: datetime) -> No
             task=task, body=submission.body, order_shown=submission.assignment.order_shown
         )
         Submission.objects.filter(pk=submission.pk).update(gold_score=submission.gold_score)
-    elif task.num_submitted > 1 and task.kind in disagreements.RANKED:
+    elif task.kind in disagreements.RANKED and _has_others(submission):
         disagreements.note(task_ids=[task.pk])
     if submission.revision > 1:
         return
@@ -65,11 +66,16 @@ def after_answer(*, access: Access, submission: Submission, now: datetime) -> No
     if submission.gold_score is not None:
         LabelerProfile.objects.get_or_create(project=access.project, labeler=access.user)
         _profiles(access).update(num_gold=F("num_gold") + 1, num_gold_right=F("num_gold_right") + int(is_right))
-    _look(access, task, now)
 
 
-def _look(access: Access, task: Task, now: datetime) -> None:
-    """Pause the person if the answers since `checked_from` break a rule; after a stretch begin a new one."""
+def look(*, access: Access, submission: Submission, now: datetime) -> None:
+    """Every few answers, pause the person if those since `checked_from` break a rule; after a stretch begin a new one.
+
+    Call it once the submission is stored; calling it again, as a retry does, is harmless.
+    """
+    task = submission.assignment.task
+    if submission.revision > 1 or task.purpose == Task.Purpose.QUALIFICATION:
+        return
     found = rows(STRETCH, project=access.project.pk, labeler=access.user.pk)
     if not found:
         LabelerProfile.objects.get_or_create(project=access.project, labeler=access.user)
@@ -89,6 +95,12 @@ def broken_rule(*, access: Access, profile: LabelerProfile) -> str | None:
     found = evidence.submissions(project=access.project, labeler=access.user, since=profile.checked_from)
     rows = evidence.answers(project=access.project, labeler=access.user, found=found, limit=2 * signals.STRETCH)
     return signals.broken(rows)
+
+
+def _has_others(submission: Submission) -> bool:
+    """Whether other people may have answered the task; somebody may do so while this person revises."""
+    task = submission.assignment.task
+    return task.num_submitted > 1 or (submission.revision > 1 and task.overlap > 1)
 
 
 def _profiles(access: Access) -> QuerySet[LabelerProfile]:

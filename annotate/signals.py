@@ -27,7 +27,7 @@ from annotate.gold import RIGHT_FROM
 from rlhf.learning.stats.agreement import order_share
 
 STRETCH = 200  # answers judged together
-LOOK_EVERY = 5  # answers
+LOOK_EVERY = 10  # answers
 FALSE_PAUSES = {"accuracy": 0.008, "position": 0.001, "pace": 0.001}  # at most, per stretch of a careful person
 GOLD_FLOOR = 0.75
 AGREEMENT_FLOOR = 0.65  # InstructGPT's labelers agreed on 72.6 +- 1.5 % of their pairs (arXiv 2203.02155)

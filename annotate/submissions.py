@@ -35,6 +35,10 @@ State = Assignment.State
 UNDO_MINUTES = 10
 SUBMITTED = """
     UPDATE annotate_assignment SET state = 'submitted' WHERE id = %(id)s AND state IN ('reserved', 'leased')
+    AND NOT EXISTS (
+        SELECT 1 FROM annotate_labelerprofile profile WHERE profile.project_id = %(project)s
+        AND profile.labeler_id = annotate_assignment.labeler_id AND profile.paused_at IS NOT NULL
+    )
 """
 COUNTED = """
     UPDATE annotate_task SET num_submitted = num_submitted + 1,
@@ -93,19 +97,22 @@ class Stored:
 
 
 def submit(*, access: Access, assignment_id: int, answer: Answer, now: datetime) -> Stored:
-    """Store the answer with all that follows from it, in one transaction.
+    """Store the answer with all that follows from it, in one transaction; then look whether the person may go on.
 
     Raises NoSuchAssignment, BadAnswer, SubmissionReused, NothingToUndo for a revision that comes too late, or
     NotYoursAnyMore with the stored answer in `extra`.
     """
     try:
         with transaction.atomic():
-            return _submit(access, assignment_id, answer, now)
+            submission = _submit(access, assignment_id, answer, now)
     except IntegrityError:  # this submission id is stored already, for another task
-        stored = _stored_already(access, assignment_id, answer)
-        if stored is None:
+        found = _stored_already(access, assignment_id, answer)
+        if found is None:
             raise
-        return stored
+        submission = found
+    stored = _stored(submission)
+    quality.look(access=access, submission=submission, now=now)
+    return stored
 
 
 def undo(*, access: Access, now: datetime) -> Submission:
@@ -122,7 +129,7 @@ def undo(*, access: Access, now: datetime) -> Submission:
     return last
 
 
-def _submit(access: Access, assignment_id: int, answer: Answer, now: datetime) -> Stored:
+def _submit(access: Access, assignment_id: int, answer: Answer, now: datetime) -> Submission:
     assignment = own_assignment(access=access, assignment_id=assignment_id)
     last = None
     if assignment.state in ANSWERED:
@@ -151,7 +158,7 @@ def _submit(access: Access, assignment_id: int, answer: Answer, now: datetime) -
         outcomes.withdraw(access=access, submission=last, now=now)
     outcomes.record(access=access, submission=submission, counts=counts)
     quality.after_answer(access=access, submission=submission, now=now)
-    return _stored(submission)
+    return submission
 
 
 def _check_latest(last: Submission, revises: int) -> None:
@@ -179,7 +186,7 @@ def _undo_until(submission: Submission) -> datetime | None:
     return submission.created_at + timedelta(minutes=UNDO_MINUTES)
 
 
-def _stored_already(access: Access, assignment_id: int, answer: Answer) -> Stored | None:
+def _stored_already(access: Access, assignment_id: int, answer: Answer) -> Submission | None:
     submission = (
         Submission.objects.select_related("assignment__task__protocol")
         .filter(labeler=access.user, submission_id=answer.submission_id)
@@ -196,7 +203,7 @@ def _stored_already(access: Access, assignment_id: int, answer: Answer) -> Store
                 "state": submission.assignment.state,
             },
         )
-    return _stored(submission)
+    return submission
 
 
 def _says(submission: Submission, answer: Answer) -> bool:
@@ -228,8 +235,8 @@ def _sheet(assignment: Assignment) -> Sheet:
 
 def _count(access: Access, assignment: Assignment) -> bool:
     """Make the assignment SUBMITTED and count it in its task; SURPLUS, and False, where no slot is left. Raises Paused
-    for somebody whose lease went when they were paused; their draft stays."""
-    held = change(SUBMITTED, id=assignment.pk)
+    for somebody who was paused over it; their draft stays."""
+    held = change(SUBMITTED, id=assignment.pk, project=access.project.pk)
     if not held:
         qualifications.refuse_paused(qualifications.standing(access=access))
     if (held or retake(assignment=assignment, state=State.SUBMITTED)) and _count_in_task(assignment.task):

@@ -54,7 +54,8 @@ export class Stage {
   }
 
   get isHasty() {
-    return !this.work.panel.isTouched && performance.now() - this.#paintedAt < HASTE_MS;
+    const { panel, task } = this.work;
+    return !panel.isTouched && !task.revises && performance.now() - this.#paintedAt < HASTE_MS;
   }
 
   sayWhatIsMissing() {

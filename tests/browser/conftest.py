@@ -6,7 +6,6 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,17 +59,23 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Serve
         yield running
 
 
-@contextlib.contextmanager
-def two_processes(request: pytest.FixtureRequest, folder: Path) -> Iterator[services.Servers]:
-    """Two web processes behind one address, over SQLite or PostgreSQL as request.param says."""
+@pytest.fixture(scope="session")
+def fleet(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], services.Servers]]:
+    """fleet("sqlite") or fleet("postgresql"): two web processes behind one address, started once a session."""
     with contextlib.ExitStack() as stack:
-        database = ""
-        if request.param == "postgresql":
-            database = stack.enter_context(services.new_database(url=request.getfixturevalue("postgres_url")))
-        running = services.servers(num=1, database_url=database, var=folder, WEB_CONCURRENCY="2")
-        servers = stack.enter_context(running)
-        servers.run("-m", "tests.browser", "world", "people")
-        yield servers
+        started: dict[str, services.Servers] = {}
+
+        def start(kind: str) -> services.Servers:
+            if kind not in started:
+                database, folder = "", tmp_path_factory.mktemp("var")
+                if kind == "postgresql":
+                    database = stack.enter_context(services.new_database(url=postgres_url))
+                running = services.servers(num=1, database_url=database, var=folder, WEB_CONCURRENCY="2")
+                started[kind] = stack.enter_context(running)
+                started[kind].run("-m", "tests.browser", "world", "people")
+            return started[kind]
+
+        yield start
 
 
 @pytest.fixture

@@ -141,8 +141,8 @@ def compared(slug: str) -> None:
             assert held is not None
             is_in_order = held.order_shown == sorted(held.order_shown)
             agrees = place == 0 or held.task_id % 4 > 0
-            answer(who=who, held=held, ranks=[1, 2] if is_in_order == agrees else [2, 1], now=now)
             now += timedelta(seconds=20 + number)
+            answer(who=who, held=held, ranks=[1, 2] if is_in_order == agrees else [2, 1], now=now)
 
 
 def empty(slug: str) -> None:

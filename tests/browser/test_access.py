@@ -108,8 +108,8 @@ def states_of_a_reviewer(person: Visitor, rooms: dict[str, str]) -> Iterator[tup
     sign_in(page, "admin")
     for name in ("compared", "paused"):
         yield f"labelers-{name}", person.go(f"/p/{rooms[name]}/labelers/")
-    page.get_by_role("main").get_by_role("link", name="labeler").first.click()
-    yield "labeler", page
+        page.get_by_role("main").get_by_role("link", name="labeler").first.click()
+        yield f"labeler-{name}", page
     yield "adjudication", person.go(f"/p/{rooms['compared']}/adjudication/")
     page.locator("main tbody a").first.click()
     yield "adjudicate", page

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests import services
-from tests.browser.conftest import Visitor, two_processes
+from tests.browser.conftest import Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -35,9 +35,8 @@ FOCUS = "() => document.activeElement !== document.body && document.activeElemen
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
-    with two_processes(request, tmp_path_factory.mktemp("var")) as running:
-        yield running
+def servers(request: pytest.FixtureRequest, fleet: Callable[[str], services.Servers]) -> services.Servers:
+    return fleet(request.param)
 
 
 @pytest.fixture

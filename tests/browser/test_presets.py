@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests import services
-from tests.browser.conftest import Visitor, two_processes
+from tests.browser.conftest import Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -45,15 +45,14 @@ KEYS: dict[str, list[str]] = {
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
-    with two_processes(request, tmp_path_factory.mktemp("var")) as running:
-        yield running
+def servers(request: pytest.FixtureRequest, fleet: Callable[[str], services.Servers]) -> services.Servers:
+    return fleet(request.param)
 
 
 def build(page: Page, url: str, preset: str) -> None:
     """From the preset, and then changed: InstructGPT with a written reason."""
     page.goto(f"{url}/admin/annotate/protocol/add/")
-    page.locator("[name=project]").select_option(index=1)
+    page.locator("[name=project]").select_option(label="Kind answers: presets")
     page.locator("[name=preset]").select_option(preset)
     page.locator("[name=name]").fill(preset)
     page.locator("[name=_save]").click()

@@ -4,14 +4,14 @@ a person entered is lost on the way; the next task does not wait for the server.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests import services
-from tests.browser.conftest import Visitor, two_processes
+from tests.browser.conftest import Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -21,9 +21,8 @@ World = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
-    with two_processes(request, tmp_path_factory.mktemp("var")) as running:
-        yield running
+def servers(request: pytest.FixtureRequest, fleet: Callable[[str], services.Servers]) -> services.Servers:
+    return fleet(request.param)
 
 
 @pytest.fixture
