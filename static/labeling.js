@@ -23,7 +23,7 @@ function labelingPage({ dataset }) {
   const undo = new Undo({ button: part("undo-button"), shelf, act: () => flow.takeBack() });
   const flow = new Flow({ api, shelf, bar, clock, notices, undo });
   const stage = new Stage({ api, shelf, bar, clock, decline: () => flow.decline(), giveBack: () => flow.giveBack(), fetchNext: () => flow.fetchNext() });
-  const outbox = new Outbox({ api, shelf, onReply: (sent) => flow.replied(sent), onStuck: () => banners.paint() });
+  const outbox = new Outbox({ api, shelf, onReply: (sent) => flow.replied(sent), onStuck: () => flow.stuck() });
   const banners = new Banners({
     notices,
     outbox,

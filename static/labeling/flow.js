@@ -56,6 +56,12 @@ export class Flow {
     this.#paint(next.task, next);
   }
 
+  // An answer could not be sent: the banner says so, and the bar no longer says the opposite.
+  stuck() {
+    if (this.stage.isWaiting) this.bar.draft(gettext("Not saved yet"));
+    this.banners.paint();
+  }
+
   async replied({ item, reply, isStored }) {
     if (isStored) this.#stored(item, reply);
     this.banners.paint();
