@@ -8,8 +8,6 @@ from django.db import migrations, models
 
 import annotate.models.tasks
 
-
-
 DEFAULT_NAMES = {
     "demonstrate": "Write the ideal answer",
     "rank": "Rank the answers",
