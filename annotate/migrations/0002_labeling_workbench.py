@@ -446,6 +446,18 @@ class Migration(migrations.Migration):
             model_name='task',
             index=models.Index(condition=models.Q(('disagreement__gt', 0)), fields=['project', '-disagreement', '-id'], name='most_disagreeing_first'),
         ),
+        migrations.RemoveIndex(
+            model_name='assignment',
+            name='annotate_as_state_9b4005_idx',
+        ),
+        migrations.AddIndex(
+            model_name='assignment',
+            index=models.Index(condition=models.Q(('state__in', ('reserved', 'leased'))), fields=['labeler'], name='on_lease_by_labeler'),
+        ),
+        migrations.AddIndex(
+            model_name='assignment',
+            index=models.Index(condition=models.Q(('state__in', ('reserved', 'leased'))), fields=['lease_expires_at'], name='on_lease_by_expiry'),
+        ),
         migrations.RunPython(note_revisions, migrations.RunPython.noop),
         migrations.RunPython(queue_up, migrations.RunPython.noop),
     ]
