@@ -64,8 +64,9 @@ RESERVED = """
         SELECT mine.id FROM annotate_assignment mine
         WHERE mine.task_id = task.id AND mine.labeler_id = %(labeler)s AND mine.state = 'expired'
     ) FROM annotate_assignment reserved JOIN annotate_task task ON task.id = reserved.task_id
-    WHERE reserved.state = 'reserved' AND reserved.labeler_id <> %(labeler)s
-    AND task.project_id = %(project)s AND task.state = 'open' AND task.purpose = 'work'
+    WHERE reserved.state IN ('reserved', 'leased') AND reserved.state = 'reserved'  -- the first for the partial index
+    AND reserved.labeler_id <> %(labeler)s AND task.project_id = %(project)s
+    AND task.state = 'open' AND task.purpose = 'work'
     AND (SELECT mine.id FROM annotate_assignment mine
          WHERE mine.task_id = task.id AND mine.labeler_id = %(labeler)s AND mine.state <> 'expired') IS NULL
     AND (SELECT author.id FROM annotate_taskauthor author

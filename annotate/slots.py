@@ -30,7 +30,7 @@ INSERT = """
 LAPSED = """
     SELECT id, task_id FROM annotate_assignment
     WHERE state IN ('reserved', 'leased') AND lease_expires_at < %(now)s AND labeler_id <> %(labeler)s
-    ORDER BY id LIMIT %(limit)s
+    ORDER BY lease_expires_at LIMIT %(limit)s
 """
 LEASE = """
     UPDATE annotate_assignment SET state = 'leased', lease_expires_at = %(until)s

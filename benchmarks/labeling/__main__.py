@@ -52,14 +52,16 @@ def main() -> None:
                 console.status(f"{database}: a pool of {size:,} tasks"),
                 _server(database, size) as (url, sessions, pids),
             ):
-                found.append({"database": database, "tasks": size, **measure(url, sessions, pids, *num_cycles)})
+                found.append({"database": database, "tasks": size, **measure(url, sessions, pids, size, *num_cycles)})
             console.print(report.line(found[-1]))
     about = report.about(load=load, seconds=time.monotonic() - started, num_cycles=num_cycles)
     console.print(report.table(found))
     report.write(folder=asked.results, about=about, found=found)
 
 
-def measure(url: str, sessions: list[str], pids: dict[str, int], num_alone: int, num_each: int) -> dict[str, Any]:
+def measure(
+    url: str, sessions: list[str], pids: dict[str, int], num_tasks: int, num_alone: int, num_each: int
+) -> dict[str, Any]:
     newcomers, (one, *crowd), veteran = sessions[:NUM_NEWCOMERS], sessions[NUM_NEWCOMERS:-1], sessions[-1]
     first = [clients.Labeler(url, session) for session in newcomers]
     for labeler in first:
@@ -67,7 +69,7 @@ def measure(url: str, sessions: list[str], pids: dict[str, int], num_alone: int,
     return {
         "next": report.quantiles([labeler.seconds["next"][0] for labeler in first[5:]]),
         "alone": _measured(url, [one], pids, num_alone),
-        "veteran": _measured(url, [veteran], pids, num_alone),
+        "veteran": _measured(url, [veteran], pids, min(num_alone, num_tasks // 10 - 2 * WARM_UP)),
         "crowd": _measured(url, crowd, pids, num_each),
     }
 

@@ -34,6 +34,10 @@ OVERLAP = 3
 GOLD_PERCENT = 5
 NUM_GOLD = 100
 WORDS = ("please", "write", "a", "short", "note", "about", "the", "garden", "and", "tea", "to", "dear", "friend")
+FASTER = {  # of this connection alone, while it fills the tables
+    "sqlite": "PRAGMA cache_size = -500000",
+    "postgresql": "SET session_replication_role = replica",  # copies keep their references: not checked again
+}
 SERIES = "WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < %s)"
 
 
@@ -42,6 +46,8 @@ def make(num_tasks: int, num_labelers: int) -> list[str]:
     if num_tasks % NUM_OPENED:
         raise ValueError(f"expected a multiple of {NUM_OPENED:,} tasks, found {num_tasks:,}")
     call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute(FASTER[connection.vendor])
     project = Project.objects.create(name="Pool", slug="pool", base_model="none", salt="salt")
     protocol = protocols.protocol(project=project, kind=Protocol.Kind.RANK)
     protocols.revise(
