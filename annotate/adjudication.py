@@ -19,7 +19,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from annotate import answers, orders, outcomes, protocols
-from annotate.answers import KEYS, Sheet
+from annotate.answers import KEYS, BadAnswer, Sheet
 from annotate.disagreements import RANKED
 from annotate.models import Assignment, Ranking, Submission, Task, TaskAuthor
 from rlhf.access import Access
@@ -105,6 +105,8 @@ def decide(
         if before is not None and (before.labeler_id, before.submission_id) == (access.user.pk, submission_id):
             return before
         _check_open(access, seen.task, before)
+        if Submission.objects.filter(labeler=access.user, submission_id=submission_id).exists():
+            raise BadAnswer("submission_id", "expected a new one, found that of another answer")
         body = answers.checked(sheet=seen.sheet, given=given)
         return _store(access, seen, submission_id, body, now)
 

@@ -15,7 +15,7 @@ from annotate.models import Assignment, Protocol, Task
 from annotate.slots import retake
 from rlhf.access import Access
 from rlhf.errors import Refusal
-from rlhf.statements import Joined
+from rlhf.statements import MAX_ID, Joined
 
 State = Assignment.State
 ANSWERED = (State.SUBMITTED, State.SURPLUS, State.QUARANTINED, State.ADJUDICATED)
@@ -53,7 +53,9 @@ class BadSkip(Refusal):
 
 def own_assignment(*, access: Access, assignment_id: int) -> Assignment:
     """The assignment, locked until the transaction ends. Raises NoSuchAssignment, also for somebody else's."""
-    found = OWN.rows(lock="own", id=assignment_id, labeler=access.user.pk, project=access.project.pk)
+    found = OWN.rows(
+        lock="own", id=min(assignment_id, MAX_ID), labeler=access.user.pk, project=access.project.pk
+    )  # fmt: skip
     if not found:
         raise NoSuchAssignment(
             _("no assignment %(number)s of yours in %(project)s")

@@ -66,7 +66,7 @@ def _context(request: HttpRequest, here: Access, seen: Shown, error: str | None)
         "completions": [{"key": key, "text": seen.sheet.text_of(key)} for key in seen.sheet.keys],
         "asks": asks.asks_json(seen.sheet), "ranks": range(1, len(seen.sheet.keys) + 1),
         "ratings": RATINGS, "typed": request.POST,
-        "submission_id": request.POST.get("submission_id") or uuid.uuid4(),
+        "submission_id": uuid.uuid4(),  # nothing was stored under one that came with an error
         "has_decision": any(answer["is_decision"] for answer in answers),
     }  # fmt: skip
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from annotate import figures, pauses, qualifications, signals
+from annotate.figures import Person
 from annotate.models import Assignment, LabelerProfile, Protocol, Qualification, Submission, Task
 from annotate.quality_forms import PauseForm
 from annotate.signals import Answered
@@ -56,7 +57,7 @@ def labeler(request: HttpRequest, project: str, user: int) -> HttpResponse:
     member = _member(here, user)
     person, answers = figures.of_one(project=here.project, labeler_id=user)
     show, below = request.GET.get("show", ""), _number(request.GET.get("below"))
-    page = list(_answers(here, user, show, below, answers)[: PAGE + 1])
+    page = list(_answers(here, user, show, below, _seen(answers, show, person))[: PAGE + 1])
     of_assignment = {answer.assignment_id: answer for answer in answers}
     profile = LabelerProfile.objects.select_related("paused_by").filter(project=here.project, labeler=user).first()
     context = {
@@ -119,8 +120,8 @@ def _answers(here: Access, user: int, show: str, below: int, seen: list[Answered
     found = Submission.objects.filter(project=here.project, labeler=user)
     if show in KNOWN_FILTERS:
         found = found.filter(KNOWN_FILTERS[show])
-    elif show in SEEN_FILTERS:
-        found = found.filter(assignment__in=[answer.assignment_id for answer in seen if SEEN_FILTERS[show](answer)])
+    elif show in SEEN_FILTERS or show == "place":
+        found = found.filter(assignment__in=[answer.assignment_id for answer in seen])
     if below:
         found = found.filter(pk__lt=below)
     return found.select_related("assignment__task__prompt").order_by("-pk")
@@ -130,8 +131,15 @@ SEEN_FILTERS: dict[str, Any] = {  # of the newest answers, which the page has re
     "compared": lambda answer: bool(answer.others),
     "apart": figures.differs,
     "fast": lambda answer: answer.is_too_fast,
-    "first": lambda answer: answer.top_place == 0,
 }
+
+
+def _seen(answers: list[Answered], show: str, person: Person) -> list[Answered]:
+    """The newest answers that a number on the page counts."""
+    if show == "place":  # the answers of `place.num`: the best stood where this person's best stands most often
+        at = (person.place.place - 1, person.place.num_shown) if person.place else None
+        return [answer for answer in answers if answer.places and (answer.top_place, len(answer.places)) == at]
+    return [answer for answer in answers if show in SEEN_FILTERS and SEEN_FILTERS[show](answer)]
 
 
 def _qualifications(here: Access, user: User) -> list[dict[str, Any]]:

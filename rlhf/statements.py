@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models import Model
 
 Parameter = int | str | datetime | None
+MAX_ID = 2**63 - 1  # no row has a higher one, and SQLite can't be asked for it
 
 
 def rows(sql: str, **parameters: Parameter) -> list[tuple[Any, ...]]:

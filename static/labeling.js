@@ -23,7 +23,7 @@ function labelingPage({ dataset }) {
   const undo = new Undo({ button: part("undo-button"), shelf, act: () => flow.takeBack() });
   const flow = new Flow({ api, shelf, bar, clock, notices, undo });
   const stage = new Stage({ api, shelf, bar, clock, decline: () => flow.decline(), giveBack: () => flow.giveBack(), fetchNext: () => flow.fetchNext() });
-  const outbox = new Outbox({ api, shelf, onReply: (sent) => flow.replied(sent), onStuck: () => banners.paint() });
+  const outbox = new Outbox({ api, shelf, onReply: (sent) => flow.replied(sent), onStuck: () => flow.stuck() });
   const banners = new Banners({
     notices,
     outbox,
@@ -55,11 +55,12 @@ function listen({ flow, stage, bar }) {
   part("skip-cancel").addEventListener("click", () => part("skip-dialog").close(""));
 }
 
-function onKey(event, { work }, acts) {
+function onKey(event, { work, isOpen }, acts) {
   if (document.querySelector("dialog[open]")) return;
   const found = command(event);
   if (!found) return;
-  const isOurs = found.name in acts || (work && (work.reading.act(found) || work.panel.act(found, event.target)));
+  // Behind a content warning no key may read, choose or rank.
+  const isOurs = found.name in acts || (work?.panel.root.isConnected && (work.reading.act(found) || (isOpen && work.panel.act(found, event.target))));
   if (isOurs) event.preventDefault();
   if (found.name in acts && !event.repeat) acts[found.name]();
 }

@@ -75,8 +75,10 @@ export class Bar {
   toggleGuidelines() {
     if (part("guidelines-button").hidden) return;
     const isOpen = part("guidelines").hidden;
+    const hadFocus = part("guidelines").contains(document.activeElement);
     this.shelf.put("choice", "guidelines", { isOpen });
     this.#openGuidelines(isOpen);
+    if (hadFocus) part("guidelines-button").focus();
   }
 }
 

@@ -22,10 +22,11 @@ export class Draft {
   #seq = 0; // of the content that this tab knows
   #own = 0; // of the last change that was made in this tab
 
-  // savedAt: when the server's draft was saved, as it said; isLocal: the server takes no draft of this (a revision);
+  // savedAt: when the server's draft was saved, as it said; revises: the revision that this one changes (the server takes no
+  // draft of that: it stays in this browser), or null;
   // onNewer(content): another tab has written, or the person chose the other text.
-  constructor({ api, shelf, assignment, savedAt = null, isLocal = false, onState, onNewer, notices }) {
-    Object.assign(this, { api, shelf, assignment, savedAt, isLocal, onState, onNewer, notices });
+  constructor({ api, shelf, assignment, savedAt = null, revises = null, onState, onNewer, notices }) {
+    Object.assign(this, { api, shelf, assignment, savedAt, revises, isLocal: Boolean(revises), onState, onNewer, notices });
     this.#listen();
   }
 
@@ -98,13 +99,15 @@ export class Draft {
     addEventListener("beforeunload", (event) => this.#dirty && !this.#isKept && event.preventDefault(), { signal });
   }
 
+  // What is left of the answer before it is none of a change of it.
   #kept() {
-    return this.shelf.get("draft", this.assignment);
+    const kept = this.shelf.get("draft", this.assignment);
+    return kept && (kept.revises ?? null) === this.revises ? kept : null;
   }
 
   // after: the number of the content that this one goes on from.
   #keep({ after = this.#seq, synced = false }) {
-    this.#isKept = this.shelf.put("draft", this.assignment, { content: this.content, seq: this.#seq, after, savedAt: this.savedAt, synced });
+    this.#isKept = this.shelf.put("draft", this.assignment, { content: this.content, seq: this.#seq, after, savedAt: this.savedAt, revises: this.revises, synced });
   }
 
   // Another tab of this browser wrote to the same task. Where it had seen our last change, its text takes the place of

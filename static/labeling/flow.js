@@ -6,7 +6,7 @@ import { answerAsText } from "./wording.js";
 
 export class Flow {
   #ahead = null; // the prefetched task whose lease was asked for together with what we wait for
-  #aside = null; // the task that waits while an earlier one is changed: {task, isConfirmed}
+  #aside = null; // the task that waits while an earlier one is changed: {task, isConfirmed, active_s}
 
   constructor({ api, shelf, bar, clock, notices, undo }) {
     Object.assign(this, { api, shelf, bar, clock, notices, undo });
@@ -54,6 +54,12 @@ export class Flow {
     if (!next.task || task.qualification) return this.stage.wait();
     this.outbox.hold(next.task.assignment);
     this.#paint(next.task, next);
+  }
+
+  // An answer could not be sent: the banner says so, and the bar no longer says the opposite.
+  stuck() {
+    if (this.stage.isWaiting) this.bar.draft(gettext("Not saved yet"));
+    this.banners.paint();
   }
 
   async replied({ item, reply, isStored }) {
@@ -117,9 +123,9 @@ export class Flow {
     if (!said.prefetched) this.supply.fetch();
   }
 
-  #paint(task, { isConfirmed = true } = {}) {
+  #paint(task, { isConfirmed = true, active_s = 0 } = {}) {
     this.undo.paint(Boolean(task?.revises));
-    this.stage.paint(task, { isConfirmed });
+    this.stage.paint(task, { isConfirmed, active_s });
     if (isConfirmed) this.supply.leased();
   }
 
@@ -148,8 +154,10 @@ export class Flow {
 
   async skip() {
     if (!this.stage.isOpen || this.stage.work.task.revises) return;
-    const skipped = await askToSkip(this.stage.work.task);
-    if (skipped) await this.#sendSkip(skipped);
+    const { task } = this.stage.work;
+    const skipped = await askToSkip(task);
+    const isHere = this.stage.work?.assignment === task.assignment; // another one may have taken its place meanwhile
+    if (skipped && isHere) await this.#sendSkip(skipped);
   }
 
   giveBack() {
@@ -165,8 +173,7 @@ export class Flow {
 
   async #sendSkip(skipped) {
     const { assignment, draft } = this.stage.work;
-    this.stage.lock(true);
-    await this.outbox.whenIdle();
+    if (!(await this.#isSent())) return;
     if (this.stage.work?.assignment !== assignment) return; // the server knew better meanwhile
     this.stage.wait();
     draft.close();
@@ -176,6 +183,16 @@ export class Flow {
     this.stage.isWaiting = false;
     draft.reopen();
     this.#failed(reply, { title: gettext("The task is not skipped yet"), retry: () => this.#sendSkip(skipped) });
+  }
+
+  // Answers go first: while one is not stored the server takes its task for the one that we are at, and gives it again.
+  async #isSent() {
+    this.stage.lock(true);
+    await this.outbox.send();
+    if (this.outbox.isEmpty) return true;
+    this.stage.lock(false);
+    this.bar.state(gettext("Your last answer has to be saved first."));
+    return false;
   }
 
   #skipped(assignment, reply) {
@@ -190,8 +207,7 @@ export class Flow {
     const isBusy = this.stage.isWaiting || this.stage.goOn || this.stage.work?.task.revises;
     if (isBusy) return;
     if (!this.undo.isOpen && this.outbox.isEmpty) return this.bar.state(gettext("There is no answer to go back to."));
-    this.stage.lock(true);
-    await this.outbox.whenIdle();
+    if (!(await this.#isSent())) return;
     const reply = await this.api.undo();
     this.stage.lock(false);
     if (reply.ok) return this.#takenBack(reply.data.next);
@@ -203,7 +219,6 @@ export class Flow {
   #takenBack(task) {
     this.banners.say(null);
     this.#putAside();
-    this.shelf.drop("draft", task.assignment);
     this.#paint(task);
   }
 
@@ -211,7 +226,7 @@ export class Flow {
     const { work } = this.stage;
     if (!work || work.task.revises) return;
     const task = { ...work.task, draft: work.panel.content, draft_saved_at: work.draft.savedAt };
-    this.#aside = { task, isConfirmed: work.isConfirmed };
+    this.#aside = { task, isConfirmed: work.isConfirmed, active_s: this.clock.seconds() };
   }
 
   keepAsItWas() {
@@ -227,7 +242,7 @@ export class Flow {
   // A refused answer: back to its task with everything in place, or let go.
   goBackTo(refused) {
     this.outbox.settle(refused);
-    this.shelf.put("draft", refused.assignment, { content: refused.answer, synced: false });
+    this.shelf.put("draft", refused.assignment, { content: refused.answer, revises: refused.revises, synced: false });
     this.banners.paint();
     this.#putAside();
     this.#paint(refused.task);

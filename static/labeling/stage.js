@@ -20,10 +20,11 @@ export class Stage {
     this.goOn = null; // set while something is shown that the person leaves by going on
   }
 
-  paint(task, { isConfirmed = true } = {}) {
+  // active_s: what was spent on it before something else came between.
+  paint(task, { isConfirmed = true, active_s = 0 } = {}) {
     clearTimeout(this.looking);
     this.work?.close();
-    Object.assign(this, { work: null, isWaiting: false, goOn: null });
+    Object.assign(this, { work: null, isWaiting: false, goOn: null, active_s });
     this.bar.paintTask(task);
     this.bar.draft("");
     if (!task) return this.#paintNothing();
@@ -93,7 +94,7 @@ export class Stage {
     this.#paintState();
     scrollTo(0, 0);
     this.#paintedAt = performance.now();
-    this.clock.start();
+    this.clock.start(this.active_s);
     panel.start();
     this.#mustRead(task.guidelines);
   }
@@ -109,6 +110,7 @@ export class Stage {
     await mustRead(guidelines);
     this.#read.add(name);
     this.api.haveRead(guidelines);
+    this.clock.start(this.active_s); // reading the guidelines is no time on the task
     this.work?.panel.start();
   }
 
@@ -124,8 +126,11 @@ export class Stage {
     screen.querySelector("button.primary")?.focus();
   }
 
+  // What is there already stays, so that looking again takes nobody's focus away.
   #paintNothing() {
-    this.#show(screens.nothing(() => this.acts.fetchNext()));
+    this.empty ??= screens.nothing(() => this.acts.fetchNext());
+    if (!this.empty.isConnected) this.#show(this.empty);
+    screens.looked(this.empty);
     this.looking = setTimeout(() => this.#lookAgain(), LOOK_AGAIN_MS);
   }
 

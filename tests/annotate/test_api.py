@@ -173,6 +173,13 @@ def test_broken_and_endless_bodies_are_refused(project: Project, ada: Access, co
     assert reply.status_code == status
 
 
+@pytest.mark.parametrize("number", [2**63, 10**30])
+def test_an_assignment_of_a_number_that_no_row_has_is_not_there(ada: Access, number: int) -> None:
+    for path, method in (("renew", "post"), ("draft", "put"), ("submit", "post"), ("skip", "post")):
+        body = {"draft": {}, "reason": "no"} if path != "submit" else an_answer(text="x")
+        assert send(client(ada), f"assignments/{number}/{path}", body, method).status_code == 404
+
+
 def test_twice_is_once_and_another_answer_is_a_conflict(project: Project, ada: Access) -> None:
     rows.task(project=project)
     labeler = client(ada)

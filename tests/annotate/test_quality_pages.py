@@ -216,8 +216,11 @@ def test_a_wrong_decision_names_the_field_keeps_what_was_chosen_and_stores_nothi
     refused = client.post(f"/p/letters/adjudication/{disputed.pk}/", body)
     page = refused.content.decode()
     assert refused.status_code == 400 and "ranks: expected" in page and 'name="rank-a" value="1" checked' in page
-    bad_id = client.post(f"/p/letters/adjudication/{disputed.pk}/", {**body, "submission_id": "x"})
-    assert bad_id.status_code == 400 and Submission.objects.count() == 2
+    mine = Submission.objects.latest("id")
+    Submission.objects.filter(pk=mine.pk).update(labeler=boss.user)
+    for used in ("x", str(mine.submission_id)):
+        bad_id = client.post(f"/p/letters/adjudication/{disputed.pk}/", {**body, "submission_id": used})
+        assert bad_id.status_code == 400 and Submission.objects.count() == 2
 
 
 def test_nobody_decides_a_task_that_they_labeled(client: Client, project: Project, disputed: Task, ada: Access) -> None:

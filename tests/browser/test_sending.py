@@ -238,3 +238,61 @@ def test_what_stands_before_a_task_and_after_it(labeler: Visitor, world: World) 
     expect(page.locator("#workspace")).to_contain_text("5 of 12 gold tasks were right")
     page.reload()
     expect(page.get_by_role("heading", name="Your work here is paused")).to_be_visible()
+
+
+def test_no_task_is_skipped_before_the_answers_are_stored(labeler: Visitor, world: World) -> None:
+    page = begin(labeler, world, "unsent-skip")
+    first = task(page)
+    page.route("**/submit", lambda route: route.abort())
+    write(page, NOTE)
+    expect_next(page, first)
+    second = task(page)
+    page.keyboard.press("Escape")
+    for key in ("s", "1", "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("#task-state")).to_have_text("Your last answer has to be saved first.")
+    assert task(page) == second
+    page.unroute("**/submit")
+    for key in ("s", "1", "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("#workspace")).not_to_have_attribute("data-assignment", second)
+    assert task(page) not in (first, second)
+    assert texts(world, "unsent-skip") == [NOTE]
+
+
+def test_a_begun_change_survives_a_reload_and_the_time_on_the_task_between_is_kept(
+    labeler: Visitor, world: World
+) -> None:
+    page = begin(labeler, world, "change")
+    first = task(page)
+    write(page, NOTE)
+    expect_next(page, first)
+    page.wait_for_timeout(1_500)
+    with page.expect_response("**/draft"):
+        write(page, "Begun.", submit=False)
+    page.locator("#undo-button").click()
+    expect(page.locator("#answer")).to_have_value(NOTE)
+    write(page, f"{NOTE} Changed.", submit=False)
+    page.reload()
+    expect(page.locator("#answer")).to_have_value("Begun.")
+    page.locator("#undo-button").click()
+    expect(page.locator("#answer")).to_have_value(f"{NOTE} Changed.")
+    page.locator("#keep-button").click()
+    page.wait_for_timeout(1_500)
+    page.locator("#undo-button").click()
+    expect(page.locator("#answer")).to_have_value(NOTE)  # what was let go does not come back
+    page.locator("#keep-button").click()
+    page.wait_for_timeout(500)  # the guard against a double press
+    with page.expect_request("**/submit") as sent:
+        page.keyboard.press("Control+Enter")
+    assert sent.value.post_data_json["active_s"] > 1.5
+
+
+def test_a_key_that_is_held_down_chooses_once(labeler: Visitor, world: World) -> None:
+    world("same", "held", "seven ranks", "1", module="kinds")
+    page = labeler.go("/p/held/label/")
+    task(page)
+    for _ in range(3):
+        page.keyboard.down("1")  # without letting go: the second and third are repeats
+    page.keyboard.up("1")
+    expect(page.locator("#task-state")).to_have_text("1 of 7 ranked; B, C, D, E, F, G to go")
