@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Error, Page, expect
 
 from tests import services
-from tests.browser.conftest import Visitor, two_processes
+from tests.browser.conftest import Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -26,10 +26,10 @@ SLUGS = ("killed", "cut", "expired", "restarted")
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
-    with two_processes(request, tmp_path_factory.mktemp("var")) as running:
-        running.run("-m", "tests.browser", "world", "writing", *SLUGS)
-        yield running
+def servers(request: pytest.FixtureRequest, fleet: Callable[[str], services.Servers]) -> services.Servers:
+    running = fleet(request.param)
+    running.run("-m", "tests.browser", "world", "writing", *SLUGS)
+    return running
 
 
 @pytest.fixture

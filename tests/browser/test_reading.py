@@ -4,14 +4,14 @@ wrote them."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests import services
-from tests.browser.conftest import Visitor, two_processes
+from tests.browser.conftest import Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -37,10 +37,10 @@ SHARES = "(panes) => panes.map((pane) => pane.scrollTop / (pane.scrollHeight - p
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
-    with two_processes(request, tmp_path_factory.mktemp("var")) as running:
-        running.run("-m", "tests.browser", "long_answers")
-        yield running
+def servers(request: pytest.FixtureRequest, fleet: Callable[[str], services.Servers]) -> services.Servers:
+    running = fleet(request.param)
+    running.run("-m", "tests.browser", "long_answers")
+    return running
 
 
 @pytest.fixture
