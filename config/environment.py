@@ -147,6 +147,7 @@ def _sqlite(path: Path) -> dict[str, Any]:
     return {
         "ENGINE": "config.sqlite",
         "NAME": str(path),
+        "TEST": {"NAME": ":memory:"},  # said aloud: pytest-django knows it only of Django's own engine
         "CONN_MAX_AGE": None,
         "OPTIONS": {
             "timeout": 30,
