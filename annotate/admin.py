@@ -1,4 +1,4 @@
-"""The administration of labeling: protocols are revised here; tasks, answers and people are watched."""
+"""The administration of labeling: tasks, answers and people are watched; protocols are in protocol_admin.py."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import Avg, Count, Exists, Max, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
-from unfold.admin import ModelAdmin, TabularInline
+from django.utils.html import format_html
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
-from annotate import batches, imports, protocols
-from annotate.forms import DemonstrationImportForm, ProtocolAdminForm
-from annotate.models import Assignment, Demonstration, Labeler, Protocol, Ranking, Submission, Task, TaskCompletion
+from annotate import batches, imports
+from annotate.forms import DemonstrationImportForm
+from annotate.models import Assignment, Demonstration, Labeler, Ranking, Submission, Task, TaskCompletion
+from annotate.protocol_admin import ProtocolAdmin
 from rlhf.admin import ReadOnly
+
+__all__ = ("ProtocolAdmin",)  # registers itself
 
 TASK_STATES = {Task.State.OPEN: "info", Task.State.DONE: "success", Task.State.CLOSED: "warning"}
 ASSIGNMENT_STATES = {
@@ -27,24 +30,6 @@ ASSIGNMENT_STATES = {
     Assignment.State.SKIPPED: "warning",
     Assignment.State.SURPLUS: "warning",
 }
-
-
-@admin.register(Protocol)
-class ProtocolAdmin(ModelAdmin):
-    form = ProtocolAdminForm
-    list_display = ("name", "kind", "project", "overlap", "lease_minutes", "revision")
-    list_filter = ("project", "kind")
-    list_select_related = ("project",)
-    readonly_fields = ("project", "kind", "revision")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # every project has one of each kind
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def save_model(self, request: HttpRequest, obj: Protocol, form: ModelForm[Protocol], change: bool) -> None:
-        protocols.revise(protocol=obj, **{name: form.cleaned_data[name] for name in form.changed_data})
 
 
 class TaskCompletionInline(TabularInline):
@@ -82,7 +67,7 @@ class AssignmentInline(TabularInline):
 class TaskAdmin(ReadOnly):
     list_display = ("id", "kind", "project", "batch", "prompt", "show_state", "answers", "priority")
     list_display_links = ("id", "kind")
-    list_filter = ("project", "kind", "state", "iteration", "batch")
+    list_filter = ("project", "kind", "purpose", "state", "iteration", "protocol")
     list_select_related = ("project", "prompt")
     search_fields = ("=id", "batch")
     inlines = (TaskCompletionInline, AssignmentInline)
@@ -172,7 +157,9 @@ class DemonstrationAdmin(ReadOnly):
 class LabelerAdmin(ReadOnly):
     """Who has done how much, and how: one row per person and project."""
 
-    list_display = ("pseudonym", "user", "project", "submitted", "skipped", "lapsed", "surplus", "mean_s", "last_at")
+    list_display = (
+        "pseudonym", "user", "project", "submitted", "skipped", "lapsed", "surplus", "mean_s", "last_at", "quality",
+    )  # fmt: skip
     list_filter = ("project",)
     list_select_related = ("user", "project")
     search_fields = ("pseudonym", "user__username")
@@ -195,6 +182,10 @@ class LabelerAdmin(ReadOnly):
                 last_answer_at=Subquery(answers.annotate(last=Max("created_at")).values("last")),
             )
         )
+
+    @display(description="Quality")
+    def quality(self, row: Labeler) -> str:
+        return format_html('<a href="{}">Signals</a>', reverse("labeler", args=[row.project.slug, row.user_id]))
 
     @display(description="Submitted", ordering="num_submitted")
     def submitted(self, row: Any) -> int:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from annotate.models import Protocol
 from annotate.questions import PAIR_SAFETY, RATINGS, STRENGTHS, Choice, Questions
 from rlhf import prompts
@@ -52,7 +54,7 @@ def checked(*, sheet: Sheet, given: Mapping[str, Any]) -> Body:
     said = {name: value for name, value in given.items() if value is not None}
     for name in sorted(said):
         if name not in sheet.fields:
-            raise BadAnswer(name if name.isascii() else _shown(name), "this task does not ask for it")
+            raise BadAnswer(shown_name(name), "this task does not ask for it")
     body: Body = {}
     for name, check in CHECKS.items():  # in an order in which each needs only what was checked before it
         if name in sheet.fields:
@@ -66,6 +68,11 @@ def dense(ranks: Mapping[str, int]) -> dict[str, int]:
     """The same order with ranks 1, 2, 3 ... without gaps; equal ranks stay equal."""
     place = {rank: index for index, rank in enumerate(sorted(set(ranks.values())), 1)}
     return {key: place[ranks[key]] for key in sorted(ranks)}
+
+
+def shown_name(name: str) -> str:
+    """The name of a field as a client sent it, in a form that a reply can carry."""
+    return name if name.isascii() and name.isidentifier() else _shown(name)
 
 
 def _asked(questions: Questions, is_pair: bool) -> dict[str, bool]:
@@ -88,7 +95,7 @@ def _asked(questions: Questions, is_pair: bool) -> dict[str, bool]:
 def _text(sheet: Sheet, value: Any, _body: Body) -> str:
     text = _storable("text", value, MAX_TEXT)
     if not text.strip():
-        raise BadAnswer("text", "expected a text, found nothing in it")
+        raise BadAnswer("text", _("expected a text, found nothing in it"))
     if sheet.questions.kind == Protocol.Kind.PROMPT:
         try:
             prompts.new_prompt(value=text)
@@ -112,9 +119,9 @@ def _ranks(sheet: Sheet, value: Any, body: Body) -> dict[str, int]:
     ranks = _order("ranks", value, sheet.keys)
     if body.get("all_bad"):  # a tie of its own kind, offered or not beside the others
         if max(ranks.values()) > 1:
-            raise BadAnswer("ranks", "expected equal ranks where none of the answers will do")
+            raise BadAnswer("ranks", _("expected equal ranks where none of the answers will do"))
     elif not sheet.questions.allow_ties and max(ranks.values()) < len(ranks):
-        raise BadAnswer("ranks", "this task allows no ties: every answer needs a rank of its own")
+        raise BadAnswer("ranks", _("this task allows no ties: every answer needs a rank of its own"))
     return ranks
 
 
@@ -170,7 +177,8 @@ def _reason(sheet: Sheet, value: Any, _body: Body) -> str | None:
     minimum = sheet.questions.reason_min_characters or 0
     reason = "" if value is None else _storable("reason", value, MAX_REASON)
     if (length := len(reason.strip())) < minimum:
-        raise BadAnswer("reason", f"expected at least {minimum} characters, found {length}")
+        sizes = {"least": minimum, "found": length}
+        raise BadAnswer("reason", _("expected at least %(least)s characters, found %(found)s") % sizes)
     return reason if reason.strip() else None
 
 
@@ -183,9 +191,9 @@ def _edited(sheet: Sheet, value: Any, body: Body) -> dict[str, str] | None:
     key = _one_of("edited", value["key"], best)
     text = _storable("edited", value["text"], MAX_TEXT)
     if not text.strip():
-        raise BadAnswer("edited", "expected a text, found nothing in it")
+        raise BadAnswer("edited", _("expected a text, found nothing in it"))
     if text.strip() == sheet.text_of(key).strip():
-        raise BadAnswer("edited", f"expected another text than that of {key}, found the same")
+        raise BadAnswer("edited", _("expected another text than that of %s, found the same") % key.upper())
     return {"key": key, "text": text}
 
 
@@ -231,13 +239,14 @@ def _storable(field: str, value: Any, limit: int) -> str:
     if not isinstance(value, str):
         raise BadAnswer(field, f"this task expects a text, found {_shown(value)}")
     if len(value) > limit:
-        raise BadAnswer(field, f"expected at most {limit:,} characters, found {len(value):,}")
+        sizes = {"most": f"{limit:,}", "found": f"{len(value):,}"}
+        raise BadAnswer(field, _("expected at most %(most)s characters, found %(found)s") % sizes)
     if "\0" in value:
-        raise BadAnswer(field, "expected text, found a NUL character")
+        raise BadAnswer(field, _("expected text, found a NUL character"))
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise BadAnswer(field, "expected Unicode text, found half a surrogate pair") from error
+        raise BadAnswer(field, _("expected Unicode text, found half a surrogate pair")) from error
     return value
 
 

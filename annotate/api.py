@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from annotate import assignment as assignments
 from annotate import guidelines, leases, people, qualifications, submissions
-from annotate.answers import CHECKS, BadAnswer
+from annotate.answers import CHECKS, BadAnswer, shown_name
 from annotate.assignment import Turn
 from annotate.models import Assignment
 from annotate.parsers import BoundedJSONParser
@@ -36,6 +36,8 @@ from annotate.serializers import (
 )
 from rlhf.access import LABELERS, Access, access
 from rlhf.models import Scope
+
+ENVELOPE = frozenset(EnvelopeSerializer().fields)
 
 
 class LabelingView(APIView):
@@ -159,7 +161,7 @@ def _turn_json(turn: Turn, access: Access, now: datetime) -> dict[str, Any]:
     progress = assignments.progress(access=access, now=now)
 
     def shown(assignment: Assignment | None) -> dict[str, Any] | None:
-        return assignment and task_json(assignment=assignment, progress=progress)
+        return None if assignment is None else task_json(assignment=assignment, progress=progress)
 
     return {
         "next": shown(turn.next),
@@ -182,9 +184,9 @@ def _answer(request: Request) -> tuple[submissions.Answer, int | None]:
         field, errors = next(iter(envelope.errors.items()))
         raise BadAnswer(field, str(errors[0]))
     holds = envelope.validated_data.pop("holds")
-    given = {name: value for name, value in request.data.items() if name not in EnvelopeSerializer().fields}
+    given = {name: value for name, value in request.data.items() if name not in ENVELOPE}
     for name in given.keys() - CHECKS.keys():
-        raise BadAnswer(name if name.isascii() else repr(name), "no answer has such a part")
+        raise BadAnswer(shown_name(name), "no answer has such a part")
     return submissions.Answer(**given, **envelope.validated_data), holds
 
 

@@ -15,13 +15,32 @@ from django.db.models.functions import Coalesce
 
 from annotate import offers, pool, qualifications, sequences, slots
 from annotate.leases import expiry
-from annotate.models import Assignment, Submission, Task
+from annotate.models import Assignment, Task
 from annotate.offers import Held, Person
 from annotate.qualifications import Standing
 from rlhf.access import Access
+from rlhf.statements import rows
 
 State = Assignment.State
 MAX_OPEN_SHOWN = 1_000  # counting further would cost more than anybody learns from it
+PROGRESS = """
+    SELECT (
+        SELECT COUNT(*) FROM annotate_submission
+        WHERE project_id = %(project)s AND labeler_id = %(labeler)s AND created_at >= %(today)s AND revision = 1
+    ), (
+        SELECT COUNT(*) FROM (
+            SELECT 1 FROM annotate_task
+            WHERE project_id = %(project)s AND state = 'open' AND purpose = 'work' LIMIT %(limit)s
+        ) shown
+    )
+"""
+HELD = """
+    SELECT held.id, held.state, held.task_id, task.purpose, task.protocol_id, protocol.lease_minutes
+    FROM annotate_assignment held JOIN annotate_task task ON task.id = held.task_id
+    JOIN annotate_protocol protocol ON protocol.id = task.protocol_id
+    WHERE held.labeler_id = %(labeler)s AND held.state IN ('reserved', 'leased')
+    AND task.project_id = %(project)s AND task.state = 'open' ORDER BY held.id
+"""
 
 
 @dataclass(frozen=True)
@@ -64,10 +83,13 @@ def next_turn_and_prefetch(*, access: Access, now: datetime, holds: int | None =
     with transaction.atomic():
         person = _person(access, now, standing)
         turn = _next(person, holds)
-        if turn is not NOTHING:
+        if turn.confirmed is not None:
             turn = replace(turn, prefetched=_reserve(person))
         person.steps.store()
-    return turn if turn is not NOTHING else Turn(next=_last_resort(access, now, standing))
+    if turn is NOTHING:
+        return Turn(next=_last_resort(access, now, standing))
+    # Two new rows in one transaction could wait in a circle for those of somebody who takes the same two.
+    return turn if turn.confirmed is not None else replace(turn, prefetched=_prefetch(access, now, standing))
 
 
 def prefetch(*, access: Access, now: datetime) -> Assignment | None:
@@ -75,19 +97,13 @@ def prefetch(*, access: Access, now: datetime) -> Assignment | None:
 
     One that nobody comes for goes back to the pool and was never seen.
     """
-    standing = _standing(access, now)
-    with transaction.atomic():
-        person = _person(access, now, standing)
-        assignment = _reserve(person)
-        person.steps.store()
-    return assignment
+    return _prefetch(access, now, _standing(access, now))
 
 
 def progress(*, access: Access, now: datetime) -> Progress:
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    done = Submission.objects.filter(project=access.project, labeler=access.user, created_at__gte=today, revision=1)
-    open_tasks = Task.objects.filter(project=access.project, state=Task.State.OPEN, purpose=Task.Purpose.WORK)
-    return Progress(done.count(), open_tasks.order_by()[:MAX_OPEN_SHOWN].count())
+    (counts,) = rows(PROGRESS, project=access.project.pk, labeler=access.user.pk, today=today, limit=MAX_OPEN_SHOWN)
+    return Progress(*counts)
 
 
 def _standing(access: Access, now: datetime) -> Standing:
@@ -97,19 +113,23 @@ def _standing(access: Access, now: datetime) -> Standing:
     return standing
 
 
+def _prefetch(access: Access, now: datetime, standing: Standing) -> Assignment | None:
+    with transaction.atomic():
+        person = _person(access, now, standing)
+        assignment = _reserve(person)
+        person.steps.store()
+    return assignment
+
+
 def _person(access: Access, now: datetime, standing: Standing) -> Person:
     """With what they hold; what they may not have any more goes back."""
     person = Person(access, now, standing, sequences.lock(access=access), [])
-    rows = Assignment.objects.filter(
-        labeler=access.user, state__in=slots.ON_LEASE, task__project=access.project, task__state=Task.State.OPEN
-    ).order_by("pk")
-    for held in rows.values_list(
-        "pk", "state", "task", "task__purpose", "task__protocol", "task__protocol__lease_minutes"
-    ):
-        if _may_have(standing, purpose=held[3], protocol_id=held[4]):
-            person.held.append(Held(*held))
+    for row in rows(HELD, project=access.project.pk, labeler=access.user.pk):
+        held = Held(*row)
+        if _may_have(standing, purpose=held.purpose, protocol_id=held.protocol_id):
+            person.held.append(held)
         else:
-            slots.give_back(assignment_id=held[0], task_id=held[2])
+            slots.give_back(assignment_id=held.assignment_id, task_id=held.task_id)
     return person
 
 
@@ -131,8 +151,8 @@ def _own(person: Person, holds: int | None) -> int | None:
     """The id of what the person holds, leased from now on; None where somebody took the reservation over."""
     own = sorted(person.held, key=lambda held: (held.state == State.LEASED, held.assignment_id == holds), reverse=True)
     for held in own:
-        rows = Assignment.objects.filter(pk=held.assignment_id, state=held.state)
-        if rows.update(state=State.LEASED, lease_expires_at=expiry(minutes=held.lease_minutes, now=person.now)):
+        until = expiry(minutes=held.lease_minutes, now=person.now)
+        if slots.lease(assignment_id=held.assignment_id, state=held.state, until=until):
             if held.state == State.RESERVED:
                 person.steps.count(held.protocol_id)
                 person.held[person.held.index(held)] = replace(held, state=State.LEASED)
@@ -173,8 +193,8 @@ def _reserve(person: Person) -> Assignment | None:
     """The person's reservation, renewed, or a new one."""
     for held in person.held:
         if held.state == State.RESERVED:
-            rows = Assignment.objects.filter(pk=held.assignment_id, state=State.RESERVED)
-            if rows.update(lease_expires_at=person.now + offers.RESERVED):
+            mine = Assignment.objects.filter(pk=held.assignment_id, state=State.RESERVED)
+            if mine.update(lease_expires_at=person.now + offers.RESERVED):
                 return _load(held.assignment_id)
     return offers.new_task(person=person, state=State.RESERVED)
 
@@ -223,5 +243,5 @@ def _lease_again(own: Assignment, person: Person) -> None:
 
 def _load(assignment_id: int) -> Assignment:
     own = Assignment.objects.get(pk=assignment_id)
-    own.task = offers.tasks_to_show().get(pk=own.task_id)
+    own.task = offers.task_to_show(task_id=own.task_id)
     return own

@@ -16,7 +16,11 @@ RANKED = (Protocol.Kind.RANK, Protocol.Kind.COMPARE)
 
 
 def note(*, task_ids: Collection[int]) -> None:
-    """Store the disagreement of these tasks as it is now. Call it in the transaction that changed their answers."""
+    """Store the disagreement of these tasks as it is now. Call it in the transaction that changed their answers.
+
+    The tasks are locked first: of two people who answer at once, the second reads what the first has written.
+    """
+    list(Task.objects.select_for_update(no_key=True).filter(pk__in=task_ids).order_by("pk").values_list("pk"))
     given: dict[int, list[list[int]]] = defaultdict(list)
     answers = Ranking.objects.filter(task__in=task_ids, counts=True, is_adjudication=False)
     for task_id, ranks in answers.values_list("task_id", "ranks"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,8 @@ COLUMNS = {
     "order_shown": F("assignment__order_shown"),
     "handed_out_at": F("assignment__created_at"),
     "state": F("assignment__state"),
+    "purpose": F("assignment__task__purpose"),
+    "kind": F("assignment__task__kind"),
     "completion_ids": F("ranking__completion_ids"),
     "ranks": F("ranking__ranks"),
     "text_length": Length("demonstration__text"),
@@ -38,13 +40,26 @@ def submissions(*, project: Project, labeler: User, since: datetime | None) -> Q
 
 def answers(*, project: Project, labeler: User, found: QuerySet[Submission], limit: int) -> list[Answered]:
     """The newest `limit` of these submissions of one person, oldest first; of a revised answer only its last form."""
-    columns = ("pk", "assignment_id", "revision", "gold_score", "active_s", "shown_characters", "created_at")
+    rows = read(found=found, limit=limit)
+    theirs = trusted_ranks(project=project, labeler=labeler, task_ids={row["task_id"] for row in rows})
+    return answered(rows=rows, theirs=theirs)
+
+
+def read(*, found: QuerySet[Submission], limit: int) -> list[dict[str, Any]]:
+    """The newest `limit` of these submissions as rows, oldest first, with all that is judged about them."""
+    columns = (
+        "pk", "assignment_id", "labeler_id", "revision", "gold_score", "active_s", "shown_characters", "created_at",
+    )  # fmt: skip
     rows = list(found.order_by("-pk").values(*columns, **COLUMNS)[:limit])[::-1]
     _measure(rows)
-    theirs = trusted_ranks(project=project, labeler=labeler, task_ids={row["task_id"] for row in rows})
+    return rows
+
+
+def answered(*, rows: Sequence[dict[str, Any]], theirs: Mapping[int, Sequence[Ranks]]) -> list[Answered]:
+    """One person's rows of `read`, beside `theirs`: what others said, by task id."""
     seconds = _seconds(rows)
     last = {row["assignment_id"]: row for row in rows}
-    return [_answered(row, seconds.get(row["pk"]), theirs[row["task_id"]]) for row in last.values()]
+    return [_answered(row, seconds.get(row["pk"]), theirs.get(row["task_id"], ())) for row in last.values()]
 
 
 def trusted_ranks(*, project: Project, labeler: User, task_ids: Collection[int]) -> dict[int, list[Ranks]]:
@@ -66,7 +81,7 @@ def trusted(*, project: Project) -> list[int]:
     return [person for person, num, right in rows if wilson(right / num, num)[0] >= TRUST_FLOOR]
 
 
-def top_place(row: dict[str, Any]) -> tuple[Ranks, Ranks]:
+def ranks_and_places(row: dict[str, Any]) -> tuple[Ranks, Ranks]:
     """Ranks, and the place on screen of each, in the order of the task; () where nothing was ranked."""
     if not row["ranks"] or not row["order_shown"]:
         return (), ()
@@ -75,14 +90,14 @@ def top_place(row: dict[str, Any]) -> tuple[Ranks, Ranks]:
 
 
 def _answered(row: dict[str, Any], seconds: float | None, theirs: Sequence[Ranks]) -> Answered:
-    ranks, places = top_place(row)
+    ranks, places = ranks_and_places(row)
     return Answered(
         assignment_id=row["assignment_id"], gold_score=row["gold_score"], ranks=ranks, places=places, seconds=seconds,
-        shown_characters=row["shown_characters"], trusted=tuple(theirs) if ranks else (),
+        shown_characters=row["shown_characters"], others=tuple(theirs) if ranks else (),
     )  # fmt: skip
 
 
-def _seconds(rows: list[dict[str, Any]]) -> dict[int, float]:
+def _seconds(rows: Sequence[dict[str, Any]]) -> dict[int, float]:
     """By submission. A page may say anything, so no answer took longer than since it was handed out, nor than since the
     person's answer before it. A revision has no time of its own."""
     found, before = {}, None

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import forms
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
-from annotate import imports, protocols
-from annotate.models import Protocol
+from annotate import imports
 from rlhf.errors import Refusal
 from rlhf.models import Project
-
-
-class ProtocolAdminForm(forms.ModelForm):
-    class Meta:
-        model = Protocol
-        fields = ("name", "guidelines", "num_completions", "allow_ties", "overlap", "lease_minutes")
-        help_texts = {"overlap": "people per task, from the next batch on"}
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        try:
-            protocols.check(kind=self.instance.kind, changes=cleaned)
-        except Refusal as error:
-            raise forms.ValidationError(error.message) from error
-        return cleaned
 
 
 class DemonstrationImportForm(forms.Form):

@@ -74,7 +74,7 @@ def _rows(text: str) -> Iterator[tuple[int, str]]:
 def _task(line: str, protocol: Protocol) -> GoldTask:
     try:
         row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also for numbers too long to read
         raise BadGold(f"expected a JSON object, found {line.strip()[:60]!r} ({error})") from error
     if not isinstance(row, dict):
         raise BadGold(f"expected a JSON object, found {type(row).__name__}")

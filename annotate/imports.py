@@ -111,7 +111,7 @@ def _add_batch(project: Project, batch: list[NewDemonstration], source: str) -> 
 def _parsed(line: str) -> NewDemonstration:
     try:
         row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also for numbers too long to read
         raise BadDemonstration(f"expected a JSON object, found {line.strip()[:60]!r} ({error})") from error
     if not isinstance(row, dict):
         raise BadDemonstration(f"expected a JSON object, found {type(row).__name__}")

@@ -5,20 +5,32 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 from types import EllipsisType
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from annotate import drafts, pool, qualifications
-from annotate.models import Assignment, Task
+from annotate.models import Assignment, Protocol, Task
 from annotate.slots import retake
 from rlhf.access import Access
 from rlhf.errors import Refusal
+from rlhf.statements import MAX_ID, Joined
 
 State = Assignment.State
 ANSWERED = (State.SUBMITTED, State.SURPLUS, State.QUARANTINED, State.ADJUDICATED)
 MAX_DRAFT_BYTES = 600_000  # the longest answer and an edit of one, in any script
 MAX_REASON = 500
+
+
+OWN = Joined(
+    {"own": Assignment, "task": Task, "protocol": Protocol},
+    """
+    FROM annotate_assignment own JOIN annotate_task task ON task.id = own.task_id
+    JOIN annotate_protocol protocol ON protocol.id = task.protocol_id
+    WHERE own.id = %(id)s AND own.labeler_id = %(labeler)s AND task.project_id = %(project)s
+    """,
+)
 
 
 class NoSuchAssignment(Refusal):
@@ -41,26 +53,28 @@ class BadSkip(Refusal):
 
 def own_assignment(*, access: Access, assignment_id: int) -> Assignment:
     """The assignment, locked until the transaction ends. Raises NoSuchAssignment, also for somebody else's."""
-    found = (
-        Assignment.objects.select_for_update(of=("self",))
-        .select_related("task__protocol")
-        .filter(pk=assignment_id, labeler=access.user, task__project=access.project)
-        .first()
-    )
-    if found is None:
-        raise NoSuchAssignment(f"no assignment {assignment_id} of yours in {access.project.slug}")
-    return found
+    found = OWN.rows(
+        lock="own", id=min(assignment_id, MAX_ID), labeler=access.user.pk, project=access.project.pk
+    )  # fmt: skip
+    if not found:
+        raise NoSuchAssignment(
+            _("no assignment %(number)s of yours in %(project)s")
+            % {"number": assignment_id, "project": access.project.slug}
+        )
+    ((assignment, task, protocol),) = found
+    assignment.task, task.protocol = task, protocol
+    return cast(Assignment, assignment)
 
 
 def refuse_finished(assignment: Assignment) -> None:
     """Raises NotYoursAnyMore for an assignment that was submitted or skipped."""
     if assignment.state == State.SKIPPED:
-        raise NotYoursAnyMore("this task was skipped already", stored={"state": assignment.state})
+        raise NotYoursAnyMore(_("This task was skipped already."), stored={"state": assignment.state})
     if assignment.state in ANSWERED:
         stored = assignment.submissions.order_by("-revision").first()
         assert stored is not None, f"assignment {assignment.pk} is {assignment.state} without a submission"
         raise NotYoursAnyMore(
-            "this task was submitted already; what is stored is in `stored`",
+            _("This task has an answer of yours already; that one stays."),
             stored={"submission_id": str(stored.submission_id), "answer": stored.body, "state": assignment.state},
         )
 
@@ -96,7 +110,8 @@ def save_draft(
     check_storable(draft)
     size = len(json.dumps(draft, ensure_ascii=False).encode())
     if size > MAX_DRAFT_BYTES:
-        raise BadDraft(f"expected a draft of at most {MAX_DRAFT_BYTES:,} bytes, found {size:,}")
+        sizes = {"most": f"{MAX_DRAFT_BYTES:,}", "found": f"{size:,}"}
+        raise BadDraft(_("expected a draft of at most %(most)s bytes, found %(found)s") % sizes)
     with transaction.atomic():
         assignment = own_assignment(access=access, assignment_id=assignment_id)
         refuse_finished(assignment)
@@ -126,7 +141,8 @@ def skip(*, access: Access, assignment_id: int, reason: str, note: str = "") -> 
     """
     given = f"{reason.strip()}: {note.strip()}" if note.strip() else reason.strip()
     if not reason.strip() or len(given) > MAX_REASON:
-        raise BadSkip(f"expected a reason of 1 to {MAX_REASON} characters, found {len(given)}")
+        sizes = {"most": MAX_REASON, "found": len(given)}
+        raise BadSkip(_("expected a reason of 1 to %(most)s characters, found %(found)s") % sizes)
     check_storable(given)
     with transaction.atomic():
         assignment = own_assignment(access=access, assignment_id=assignment_id)
@@ -141,11 +157,11 @@ def check_storable(value: Any) -> None:
     """Refuse text that PostgreSQL can't hold: NUL characters and halves of surrogate pairs. Raises BadDraft."""
     if isinstance(value, str):
         if "\0" in value:
-            raise BadDraft("expected text, found a NUL character")
+            raise BadDraft(_("expected text, found a NUL character"))
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise BadDraft("expected Unicode text, found half a surrogate pair") from error
+            raise BadDraft(_("expected Unicode text, found half a surrogate pair")) from error
     elif isinstance(value, dict):
         for key, item in value.items():
             check_storable(key)

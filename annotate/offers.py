@@ -6,25 +6,37 @@ and nobody can tell where.
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count
 
 from annotate import pool, sequences, slots
 from annotate.leases import expiry
-from annotate.models import Assignment, Submission, Task, TaskCompletion
+from annotate.models import Assignment, Protocol, Submission, Task
 from annotate.orders import order_shown
 from annotate.pool import Candidate, Level
 from annotate.qualifications import Standing
 from annotate.sequences import Steps
 from rlhf.access import Access
+from rlhf.models import Prompt
+from rlhf.statements import Joined, rows
 
 State = Assignment.State
 Purpose = Task.Purpose
 RESERVED = timedelta(seconds=60)  # a prefetched task that nobody asked for by then goes back to the pool
+SHOWN = Joined(
+    {"task": Task, "protocol": Protocol, "prompt": Prompt},
+    """
+    FROM annotate_task task JOIN annotate_protocol protocol ON protocol.id = task.protocol_id
+    LEFT JOIN rlhf_prompt prompt ON prompt.id = task.prompt_id WHERE task.id = %(id)s
+    """,
+)
+COMPLETIONS = 'SELECT completion_id FROM annotate_taskcompletion WHERE task_id = %(task)s ORDER BY "index"'
+FIRST_SHARE = 64  # of 256
 MAX_ROUNDS = 100  # a round without success means that others took all candidates: they got on
 
 
@@ -80,7 +92,8 @@ def levels(*, access: Access, standing: Standing, now: datetime) -> list[Level]:
 
 def take(*, person: Person, candidate: Candidate, state: str) -> Assignment | None:
     """The candidate, in the state, with its task and completions loaded; None where somebody was faster."""
-    task = tasks_to_show().get(pk=candidate.task_id)
+    task = task_to_show(task_id=candidate.task_id)
+    completions = rows(COMPLETIONS, task=task.pk)
     until = (
         person.now + RESERVED
         if state == State.RESERVED
@@ -91,7 +104,7 @@ def take(*, person: Person, candidate: Candidate, state: str) -> Assignment | No
         protocol_revision=task.protocol.revision, lease_expires_at=until,
         order_shown=order_shown(
             salt=person.access.project.salt, block_position=task.block_position, slot=candidate.slot,
-            completion_ids=[shown.completion_id for shown in task.task_completions.all()],
+            completion_ids=[pk for (pk,) in completions],
         ),
     )  # fmt: skip
     if not slots.take(assignment=assignment, now=person.now):
@@ -101,12 +114,11 @@ def take(*, person: Person, candidate: Candidate, state: str) -> Assignment | No
     return assignment
 
 
-def tasks_to_show() -> QuerySet[Task]:
-    """Tasks with all that a page shows of them, in two queries."""
-    completions = TaskCompletion.objects.select_related("completion")
-    return Task.objects.select_related("protocol", "prompt").prefetch_related(
-        Prefetch("task_completions", queryset=completions)
-    )
+def task_to_show(*, task_id: int) -> Task:
+    """A task with its protocol and its prompt."""
+    ((task, protocol, prompt),) = SHOWN.rows(id=task_id)
+    task.protocol, task.prompt = protocol, prompt
+    return cast(Task, task)
 
 
 def _qualification(person: Person, state: str) -> Assignment | None:
@@ -167,8 +179,9 @@ def _known_answer(person: Person, protocol_id: int, purpose: str, state: str) ->
 
 
 def _first_taken(person: Person, candidates: Sequence[Candidate], state: str) -> Assignment | None:
-    """Start at another one than other people do, and at another one each time: the first in the queue gets its turn."""
-    start = zlib.crc32(f"{person.access.user.pk}:{candidates[-1].task_id}".encode()) % len(candidates)
+    """Mostly start at another one than other people do; often enough at the first, so that it is not left behind."""
+    draw = hashlib.sha256(f"{person.access.user.pk}:{candidates[-1].task_id}".encode()).digest()
+    start = draw[0] % len(candidates) if draw[1] >= FIRST_SHARE else 0
     for candidate in (*candidates[start:], *candidates[:start]):
         assignment = take(person=person, candidate=candidate, state=state)
         if assignment is not None:

@@ -13,7 +13,11 @@ from rlhf import evaluations, prompts
 from rlhf.access import Access
 from rlhf.errors import Refusal
 from rlhf.models import Verdict
+from rlhf.statements import rows
 
+SHOWN = """
+    SELECT completion_id, names_itself FROM annotate_taskcompletion WHERE task_id = %(task)s ORDER BY "index"
+"""
 WRITTEN_HERE = "labeler"  # source of prompts that labelers wrote
 
 
@@ -41,8 +45,8 @@ def record(*, access: Access, submission: Submission, counts: bool) -> None:
 
 def withdraw(*, access: Access, submission: Submission, now: datetime) -> None:
     """What followed from a revision that another one takes the place of. Raises PromptInUse."""
-    for rows in (Demonstration, Ranking):
-        rows.objects.filter(submission=submission).update(counts=False)
+    for answers in (Demonstration, Ranking):
+        answers.objects.filter(submission=submission).update(counts=False)
     task = submission.assignment.task
     if task.kind == Protocol.Kind.PROMPT:
         _remove_prompt(access, submission)
@@ -70,7 +74,7 @@ def _remove_prompt(access: Access, submission: Submission) -> None:
 def _add_ranking(access: Access, submission: Submission, counts: bool) -> None:
     task, assignment, body = submission.assignment.task, submission.assignment, submission.body
     assert task.prompt_id is not None
-    shown = list(task.task_completions.values_list("completion_id", "names_itself"))
+    shown = rows(SHOWN, task=task.pk)
     id_of = dict(zip(KEYS, assignment.order_shown, strict=False))
     rank_of = {id_of[key]: rank for key, rank in body["ranks"].items()}
     edited = body.get("edited")

@@ -2,6 +2,9 @@
 
 The answers stay, as QUARANTINED; their tasks are open again for others. Who may go on starts afresh. Answers that are
 to count again take their slot back where one is free; the others become surplus.
+
+Locks are taken in the order of a submit: assignments, tasks, then the profile, and several of a kind by their ids.
+Tasks are locked without their keys: somebody who reserves one looks at its key at commit, and must not wait there.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, Max, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from annotate import disagreements, pool, slots
 from annotate.models import Assignment, Demonstration, LabelerProfile, Ranking, Submission, Task
@@ -24,16 +27,19 @@ CHUNK = 50  # answers restored per write transaction: SQLite has one writer, and
 
 def pause(*, project: Project, labeler: User, reason: str, by: User | None = None, now: datetime) -> bool:
     """Pause a person and quarantine their answers since `checked_from`. False, and nothing new, if paused already."""
+    profile, _created = LabelerProfile.objects.get_or_create(project=project, labeler=labeler)
+    if profile.paused_at is not None:
+        return False
     with transaction.atomic():
-        profile, _created = LabelerProfile.objects.get_or_create(project=project, labeler=labeler)
-        active = LabelerProfile.objects.filter(pk=profile.pk, paused_at=None)
-        if not active.update(paused_at=now, pause_reason=reason[:500], paused_by=by):
-            return False
         own = Assignment.objects.filter(task__project=project, labeler=labeler)
-        for assignment_id, task_id in own.filter(state__in=slots.ON_LEASE).values_list("pk", "task_id"):
-            slots.give_back(assignment_id=assignment_id, task_id=task_id)
-        _quarantine(_recent(own, profile), _pseudonym(project, labeler), now)
-    return True
+        held = _locked(own.filter(state__in=slots.ON_LEASE))
+        recent = _locked(_recent(own, profile))  # with what was on lease a moment ago, and is answered now
+        _lock_tasks([*held, *recent])
+        for assignment in held:
+            slots.give_back(assignment_id=assignment.pk, task_id=assignment.task_id)
+        _quarantine(recent, _pseudonym(project, labeler), now)
+        active = LabelerProfile.objects.filter(pk=profile.pk, paused_at=None)
+        return bool(active.update(paused_at=now, pause_reason=reason[:500], paused_by=by))
 
 
 def resume(*, project: Project, labeler: User, restore: bool, now: datetime) -> bool:
@@ -46,18 +52,27 @@ def resume(*, project: Project, labeler: User, restore: bool, now: datetime) -> 
     )
 
 
-def _recent(own: QuerySet[Assignment], profile: LabelerProfile) -> list[Assignment]:
+def _recent(own: QuerySet[Assignment], profile: LabelerProfile) -> QuerySet[Assignment]:
     recent = own.filter(state=State.SUBMITTED, task__purpose=Task.Purpose.WORK)
-    if profile.checked_from is not None:
-        recent = recent.filter(submissions__created_at__gt=profile.checked_from).distinct()
-    return list(recent.select_related("task"))
+    if profile.checked_from is None:
+        return recent
+    given = Submission.objects.filter(assignment=OuterRef("pk"), created_at__gt=profile.checked_from)
+    return recent.filter(Exists(given))
+
+
+def _locked(found: QuerySet[Assignment]) -> list[Assignment]:
+    return list(found.select_related("task").select_for_update(of=("self",)).order_by("pk"))
+
+
+def _lock_tasks(assignments: list[Assignment]) -> list[Task]:
+    """The tasks as they are now."""
+    ids = [assignment.task_id for assignment in assignments]
+    return list(Task.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk"))
 
 
 def _quarantine(assignments: list[Assignment], rater: str, now: datetime) -> None:
     ids = [assignment.pk for assignment in assignments]
     tasks = [assignment.task_id for assignment in assignments]
-    # In the order of their ids, so that two pauses that share tasks wait for each other instead of locking up.
-    list(Task.objects.select_for_update().filter(pk__in=tasks).order_by("pk").values_list("pk"))
     Assignment.objects.filter(pk__in=ids).update(state=State.QUARANTINED, slot=None)
     reopened = When(state=Task.State.DONE, then=Value(Task.State.OPEN))
     Task.objects.filter(pk__in=tasks).update(
@@ -66,7 +81,7 @@ def _quarantine(assignments: list[Assignment], rater: str, now: datetime) -> Non
     pool.queue_again(task_ids=tasks)
     for answers in (Ranking, Demonstration):
         answers.objects.filter(submission__assignment__in=ids, counts=True).update(counts=False)
-    disagreements.note(task_ids=[row.task_id for row in assignments if row.task.disagreement is not None])
+    disagreements.note(task_ids=[row.task_id for row in assignments if row.task.overlap > 1])
     evaluations.withdraw_verdicts(verdicts=_verdicts(assignments, rater), now=now)
 
 
@@ -79,8 +94,7 @@ def _restore_all(project: Project, labeler: User) -> None:
 
 
 def _restore(assignments: list[Assignment], rater: str) -> None:
-    tasks = Task.objects.select_for_update().filter(pk__in=[row.task_id for row in assignments]).order_by("pk")
-    open_tasks = {task.pk: task for task in tasks if task.state == Task.State.OPEN}
+    open_tasks = {task.pk: task for task in _lock_tasks(assignments) if task.state == Task.State.OPEN}
     restored = [row for row in assignments if row.task_id in open_tasks and _take_slot(row, open_tasks[row.task_id])]
     Assignment.objects.filter(pk__in=[row.pk for row in assignments], state=State.QUARANTINED).update(
         state=State.SURPLUS

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import F, FilteredRelation, Q
+from django.db.models import F
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from annotate.models import LabelerProfile, Protocol, Qualification, Task
 from rlhf.access import Access
 from rlhf.errors import Refusal
+from rlhf.statements import rows
 
 RULES: dict[str, Promise] = {  # what a rule of annotate/signals.py says of the answers that break it
     "accuracy": gettext_lazy("Many answers differed from what is right, or from what others said."),
@@ -37,6 +38,18 @@ class TooFewTasks(Refusal):
     pass
 
 
+STANDING = """
+    SELECT protocol.id, protocol.qualification_size, protocol.content_warning <> '',
+        profile.paused_at IS NOT NULL, profile.pause_reason, profile.declines_warned,
+        mine.id, mine.state, mine.num_answered, mine.num_right
+    FROM annotate_protocol protocol
+    LEFT JOIN annotate_labelerprofile profile
+        ON profile.project_id = protocol.project_id AND profile.labeler_id = %(labeler)s
+    LEFT JOIN annotate_qualification mine ON mine.protocol_id = protocol.id AND mine.labeler_id = %(labeler)s
+    WHERE protocol.project_id = %(project)s
+"""
+
+
 @dataclass(frozen=True)
 class Standing:
     may_work: frozenset[int]  # ids of the protocols whose work the person may get
@@ -46,25 +59,31 @@ class Standing:
 
 
 def standing(*, access: Access) -> Standing:
-    """What the person may get here. Two queries, one of them over the project's protocols."""
-    profile = LabelerProfile.objects.filter(project=access.project, labeler=access.user).first()
-    declines = bool(profile and profile.declines_warned)
+    """What the person may get here, in one query."""
     may_work: set[int] = set()
     qualifying: dict[int, Qualification] = {}
-    for row in _protocols(access):
-        if declines and row["content_warning"]:
+    paused, declines = None, False
+    for row in rows(STANDING, project=access.project.pk, labeler=access.user.pk):
+        protocol_id, size, has_warning, is_paused, pause_reason, declines_warned, *mine = row
+        declines = bool(declines_warned)
+        paused = words(pause_reason) if is_paused else None
+        qualification = _qualification(protocol_id, access, mine)
+        if declines and has_warning:
             continue
-        if not row["qualification_size"] or row["state"] == Qualification.State.PASSED:
-            may_work.add(row["pk"])
-        elif row["state"] != Qualification.State.FAILED:
-            qualifying[row["pk"]] = _qualification(row, access)
-    paused = reason(profile) if profile and profile.paused_at else None
+        if not size or qualification.state == Qualification.State.PASSED:
+            may_work.add(protocol_id)
+        elif qualification.state != Qualification.State.FAILED:
+            qualifying[protocol_id] = qualification
     return Standing(frozenset(may_work), qualifying, paused, declines)
 
 
 def reason(profile: LabelerProfile) -> str:
     """Why the person is paused, in words: a manager's own, or those of the rule."""
-    return str(RULES.get(profile.pause_reason, profile.pause_reason))
+    return words(profile.pause_reason)
+
+
+def words(pause_reason: str) -> str:
+    return str(RULES.get(pause_reason, pause_reason))
 
 
 def refuse_paused(standing: Standing) -> None:
@@ -106,23 +125,12 @@ def try_again(*, protocol: Protocol, labeler: User) -> None:
     failed.update(state=Qualification.State.IN_PROGRESS, num_answered=0, num_right=0, decided_at=None)
 
 
-def _protocols(access: Access) -> list[dict[str, Any]]:
-    rows = Protocol.objects.filter(project=access.project).alias(
-        mine=FilteredRelation("qualifications", condition=Q(qualifications__labeler=access.user))
-    )
-    return [
-        dict(row)
-        for row in rows.values(
-            "pk", "qualification_size", "content_warning", qualification_id=F("mine__pk"), state=F("mine__state"),
-            num_answered=F("mine__num_answered"), num_right=F("mine__num_right"),
-        )
-    ]  # fmt: skip
-
-
-def _qualification(row: dict[str, Any], access: Access) -> Qualification:
-    if row["qualification_id"] is None:
-        return Qualification(protocol_id=row["pk"], labeler=access.user)
+def _qualification(protocol_id: int, access: Access, mine: list[Any]) -> Qualification:
+    """From the columns of STANDING; one that is about to begin where they are empty."""
+    pk, state, num_answered, num_right = mine
+    if pk is None:
+        return Qualification(protocol_id=protocol_id, labeler=access.user)
     return Qualification(
-        pk=row["qualification_id"], protocol_id=row["pk"], labeler=access.user, state=row["state"],
-        num_answered=row["num_answered"], num_right=row["num_right"],
+        pk=pk, protocol_id=protocol_id, labeler=access.user, state=state, num_answered=num_answered,
+        num_right=num_right,
     )  # fmt: skip

@@ -1,24 +1,32 @@
 """Who can be trusted, while it happens: every answer is looked at as it arrives; some decide about a pause.
 
-`after_answer` runs at the end of a submit, in its transaction, and costs a few small queries.
+`after_answer` runs at the end of a submit, in its transaction; `look` after it, in one of its own, because a pause
+locks many tasks, and two of them would wait in a circle for the one that each has just answered.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, OuterRef, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import F, QuerySet
 
 from annotate import disagreements, evidence, gold, pauses, qualifications, signals
 from annotate.answers import KEYS
 from annotate.models import LabelerProfile, Submission, Task
 from rlhf.access import Access
 from rlhf.render import render
+from rlhf.statements import rows
 
-EVER = datetime(1970, 1, 1, tzinfo=UTC)
+STRETCH = """
+    SELECT (
+        SELECT COUNT(*) FROM annotate_submission given
+        WHERE given.project_id = profile.project_id AND given.labeler_id = profile.labeler_id AND given.revision = 1
+        AND (profile.checked_from IS NULL OR given.created_at > profile.checked_from)
+    ) FROM annotate_labelerprofile profile
+    WHERE profile.project_id = %(project)s AND profile.labeler_id = %(labeler)s
+"""
 KNOWN = (Task.Purpose.GOLD, Task.Purpose.QUALIFICATION)
 
 
@@ -37,7 +45,7 @@ def score_gold(*, task: Task, body: dict[str, Any], order_shown: list[int]) -> f
 
 
 def after_answer(*, access: Access, submission: Submission, now: datetime) -> None:
-    """Score a known answer, take a qualification a step on, and every few answers ask whether the person may go on.
+    """Score a known answer and take a qualification a step on.
 
     Call it at the end of submit's transaction. A revision is scored anew, and is never a second step.
     """
@@ -47,7 +55,7 @@ def after_answer(*, access: Access, submission: Submission, now: datetime) -> No
             task=task, body=submission.body, order_shown=submission.assignment.order_shown
         )
         Submission.objects.filter(pk=submission.pk).update(gold_score=submission.gold_score)
-    elif task.overlap > 1 and task.kind in disagreements.RANKED:
+    elif task.kind in disagreements.RANKED and _has_others(submission):
         disagreements.note(task_ids=[task.pk])
     if submission.revision > 1:
         return
@@ -58,24 +66,28 @@ def after_answer(*, access: Access, submission: Submission, now: datetime) -> No
     if submission.gold_score is not None:
         LabelerProfile.objects.get_or_create(project=access.project, labeler=access.user)
         _profiles(access).update(num_gold=F("num_gold") + 1, num_gold_right=F("num_gold_right") + int(is_right))
-    _look(access, task, now)
 
 
-def _look(access: Access, task: Task, now: datetime) -> None:
-    """Pause the person if the answers since `checked_from` break a rule; after a stretch begin a new one."""
-    since = Coalesce(OuterRef("checked_from"), Value(EVER))
-    stretch = Submission.objects.filter(project=access.project, labeler=access.user, created_at__gt=since, revision=1)
-    num = Coalesce(Subquery(stretch.order_by().values("labeler").annotate(num=Count("pk")).values("num")), 0)
-    profile = _profiles(access).annotate(num=num).first()
-    if profile is None:
+def look(*, access: Access, submission: Submission, now: datetime) -> None:
+    """Every few answers, pause the person if those since `checked_from` break a rule; after a stretch begin a new one.
+
+    Call it once the submission is stored; calling it again, as a retry does, is harmless.
+    """
+    task = submission.assignment.task
+    if submission.revision > 1 or task.purpose == Task.Purpose.QUALIFICATION:
+        return
+    found = rows(STRETCH, project=access.project.pk, labeler=access.user.pk)
+    if not found:
         LabelerProfile.objects.get_or_create(project=access.project, labeler=access.user)
         return
-    if not profile.num or profile.num % signals.LOOK_EVERY:
+    ((num,),) = found
+    if not num or num % signals.LOOK_EVERY:
         return
+    profile = _profiles(access).get()
     rule = broken_rule(access=access, profile=profile) if task.protocol.auto_pause else None
     if rule is not None:
         pauses.pause(project=access.project, labeler=access.user, reason=rule, now=now)
-    elif profile.num >= signals.STRETCH:
+    elif num >= signals.STRETCH:
         _profiles(access).filter(checked_from=profile.checked_from).update(checked_from=now)
 
 
@@ -83,6 +95,12 @@ def broken_rule(*, access: Access, profile: LabelerProfile) -> str | None:
     found = evidence.submissions(project=access.project, labeler=access.user, since=profile.checked_from)
     rows = evidence.answers(project=access.project, labeler=access.user, found=found, limit=2 * signals.STRETCH)
     return signals.broken(rows)
+
+
+def _has_others(submission: Submission) -> bool:
+    """Whether other people may have answered the task; somebody may do so while this person revises."""
+    task = submission.assignment.task
+    return task.num_submitted > 1 or (submission.revision > 1 and task.overlap > 1)
 
 
 def _profiles(access: Access) -> QuerySet[LabelerProfile]:

@@ -18,12 +18,18 @@ from annotate.models import Assignment, Qualification, Submission, Task
 from annotate.questions import LANGUAGE
 from annotate.submissions import Stored
 from rlhf.render import render
+from rlhf.statements import rows
+
+TEXTS = """
+    SELECT completion.id, completion.text FROM annotate_taskcompletion shown
+    JOIN rlhf_completion completion ON completion.id = shown.completion_id WHERE shown.task_id = %(task)s
+"""
 
 
 def task_json(*, assignment: Assignment, progress: Progress, revised: Submission | None = None) -> dict[str, Any]:
     """TaskSerializer's shape; `revised` is the answer that came back by undo."""
     task = assignment.task
-    texts = {row.completion_id: row.completion.text for row in task.task_completions.all()}
+    texts = dict(rows(TEXTS, task=task.pk))
     shown = dict(zip(KEYS, (texts[completion_id] for completion_id in assignment.order_shown), strict=False))
     questions = protocols.asked(protocol=task.protocol, revision=assignment.protocol_revision)
     sheet = Sheet(questions, "".join(shown), shown.__getitem__)

@@ -6,13 +6,17 @@ Both are read and written under a lock of the person's own row, so that a person
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from dataclasses import dataclass
 from typing import Any
 
 from annotate.models import Sequence
 from rlhf.access import Access
+from rlhf.statements import change, from_json, locked, rows
 
+MINE = "SELECT id, places FROM annotate_sequence WHERE project_id = %(project)s AND labeler_id = %(labeler)s"
+STORE = "UPDATE annotate_sequence SET places = %(places)s WHERE id = %(id)s"
 MIN_BLOCK = 20  # shorter blocks would let a person feel where the gold is
 
 
@@ -20,7 +24,8 @@ MIN_BLOCK = 20  # shorter blocks would let a person feel where the gold is
 class Steps:
     """A person's sequence while its row is locked; `store` keeps what changed."""
 
-    row: Sequence
+    id: int
+    places: dict[str, Any]
     changed: bool = False
 
     def num_begun(self, protocol_id: int) -> int:
@@ -41,21 +46,22 @@ class Steps:
 
     def store(self) -> None:
         if self.changed:
-            Sequence.objects.filter(pk=self.row.pk).update(places=self.row.places)
+            change(STORE, id=self.id, places=json.dumps(self.places))
 
     def _places(self, protocol_id: int) -> dict[str, Any]:
-        places: dict[str, Any] = self.row.places.setdefault(str(protocol_id), {"num": 0, "from": {}})
+        places: dict[str, Any] = self.places.setdefault(str(protocol_id), {"num": 0, "from": {}})
         return places
 
 
 def lock(*, access: Access) -> Steps:
     """Call it in a transaction; the row stays locked until that ends."""
-    mine = Sequence.objects.select_for_update().filter(project=access.project, labeler=access.user)
-    row = mine.first()
-    if row is None:
+    mine = {"project": access.project.pk, "labeler": access.user.pk}
+    found = rows(locked(MINE), **mine)
+    if not found:
         Sequence.objects.get_or_create(project=access.project, labeler=access.user)
-        row = mine.get()
-    return Steps(row)
+        found = rows(locked(MINE), **mine)
+    ((pk, places),) = found
+    return Steps(pk, from_json(places))
 
 
 def is_gold(*, seed: str, position: int, percent: int) -> bool:

@@ -30,12 +30,12 @@ class ProgressSerializer(serializers.Serializer[dict[str, Any]]):
 
 class ChoiceSerializer(serializers.Serializer[dict[str, Any]]):
     name = serializers.CharField(help_text="what an answer carries")
-    label = serializers.CharField(help_text="in the interface language")
+    label = serializers.CharField(help_text="in the interface language")  # type: ignore[assignment]
 
 
 class LevelSerializer(serializers.Serializer[dict[str, Any]]):
     value = serializers.IntegerField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
 
 
 class StrengthSerializer(serializers.Serializer[dict[str, Any]]):
@@ -158,7 +158,7 @@ class AnswerSerializer(EnvelopeSerializer):
 class StoredSerializer(serializers.Serializer[dict[str, Any]]):
     assignment = serializers.IntegerField()
     submission_id = serializers.UUIDField()
-    state = serializers.ChoiceField(choices=["submitted", "surplus"])
+    state = serializers.ChoiceField(choices=["submitted", "surplus", "quarantined"])
     answer = serializers.DictField()
     revision = serializers.IntegerField()
     submitted_at = serializers.DateTimeField()

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from annotate.gold import RIGHT_FROM
 from rlhf.learning.stats.agreement import order_share
 
 STRETCH = 200  # answers judged together
-LOOK_EVERY = 5  # answers
+LOOK_EVERY = 10  # answers
 FALSE_PAUSES = {"accuracy": 0.008, "position": 0.001, "pace": 0.001}  # at most, per stretch of a careful person
 GOLD_FLOOR = 0.75
 AGREEMENT_FLOOR = 0.65  # InstructGPT's labelers agreed on 72.6 +- 1.5 % of their pairs (arXiv 2203.02155)
@@ -50,7 +50,7 @@ class Answered:
     places: tuple[int, ...] = ()  # where on screen each of them stood, from 0
     seconds: float | None = None  # the shorter of what the page and what the server measured
     shown_characters: int = 0
-    trusted: tuple[tuple[int, ...], ...] = field(default=())  # ranks by trusted people for the same task
+    others: tuple[tuple[int, ...], ...] = ()  # ranks by other people for the same task; the rules look at trusted ones
 
     @property
     def top_place(self) -> int | None:
@@ -64,7 +64,7 @@ class Answered:
 
     @property
     def agreement(self) -> float | None:
-        shares = [order_share(self.ranks, other) for other in self.trusted]
+        shares = [order_share(self.ranks, other) for other in self.others]
         return sum(shares) / len(shares) if shares else None
 
 

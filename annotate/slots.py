@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Max
 
 from annotate import pool
 from annotate.models import Assignment, Task
+from rlhf.statements import change, rows
 
 State = Assignment.State
 ON_LEASE = (State.RESERVED, State.LEASED)
@@ -23,26 +24,36 @@ MAX_LAPSED = 20  # released by one request; the next one goes on
 INSERT = """
     INSERT INTO annotate_assignment
         (task_id, labeler_id, slot, state, lease_expires_at, order_shown, protocol_revision, skip_reason, created_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, '', %s) ON CONFLICT DO NOTHING RETURNING id
+    VALUES (%(task)s, %(labeler)s, %(slot)s, %(state)s, %(until)s, %(shown)s, %(revision)s, '', %(now)s)
+    ON CONFLICT DO NOTHING RETURNING id
+"""
+LAPSED = """
+    SELECT id, task_id FROM annotate_assignment
+    WHERE state IN ('reserved', 'leased') AND lease_expires_at < %(now)s AND labeler_id <> %(labeler)s
+    ORDER BY lease_expires_at LIMIT %(limit)s
+"""
+LEASE = """
+    UPDATE annotate_assignment SET state = 'leased', lease_expires_at = %(until)s
+    WHERE id = %(id)s AND state = %(state)s
 """
 
 
 def take(*, assignment: Assignment, now: datetime) -> bool:
     """Store a new assignment with its slot. False where somebody took the slot after we looked."""
-    as_stored = connection.ops.adapt_datetimefield_value
-    parameters = [
-        assignment.task_id, assignment.labeler_id, assignment.slot, assignment.state,
-        as_stored(assignment.lease_expires_at), json.dumps(assignment.order_shown), assignment.protocol_revision,
-        as_stored(now),
-    ]  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(INSERT, parameters)
-        row = cursor.fetchone()
-    if row is None:
-        return False
-    assignment.pk, assignment.created_at = row[0], now
-    assignment._state.adding = False
-    return True
+    stored = rows(
+        INSERT, task=assignment.task_id, labeler=assignment.labeler_id, slot=assignment.slot, state=assignment.state,
+        until=assignment.lease_expires_at, shown=json.dumps(assignment.order_shown),
+        revision=assignment.protocol_revision, now=now,
+    )  # fmt: skip
+    for (assignment.pk,) in stored:
+        assignment.created_at = now
+        assignment._state.adding = False
+    return bool(stored)
+
+
+def lease(*, assignment_id: int, state: str, until: datetime) -> bool:
+    """Lease, from now on, what is in this state. False where it is not any more."""
+    return bool(change(LEASE, id=assignment_id, state=state, until=until))
 
 
 def retake(*, assignment: Assignment, state: str) -> bool:
@@ -64,9 +75,7 @@ def retake(*, assignment: Assignment, state: str) -> bool:
 
 def drop(*, assignment_id: int) -> bool:
     """Delete a reservation that is still one: as if it had never been. False where it is none any more."""
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM annotate_assignment WHERE id = %s AND state = 'reserved'", [assignment_id])
-        return cursor.rowcount == 1
+    return bool(change("DELETE FROM annotate_assignment WHERE id = %(id)s AND state = 'reserved'", id=assignment_id))
 
 
 def release_lapsed(*, now: datetime, except_of: int) -> None:
@@ -74,8 +83,8 @@ def release_lapsed(*, now: datetime, except_of: int) -> None:
 
     Each is a transaction of its own, so that two who release the same rows don't wait for each other in a circle.
     """
-    lapsed = Assignment.objects.filter(state__in=ON_LEASE, lease_expires_at__lt=now).exclude(labeler=except_of)
-    for assignment_id, task_id in list(lapsed.order_by("pk").values_list("pk", "task_id")[:MAX_LAPSED]):
+    lapsed = Assignment.objects.filter(state__in=ON_LEASE, lease_expires_at__lt=now)
+    for assignment_id, task_id in rows(LAPSED, now=now, labeler=except_of, limit=MAX_LAPSED):
         with transaction.atomic():
             # A row that somebody else releases, or submits, this moment is theirs to decide.
             row = lapsed.select_for_update(skip_locked=True).filter(pk=assignment_id).values_list("state").first()

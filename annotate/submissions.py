@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, Value, When
 from django.utils.translation import gettext as _
 
 from annotate import answers, outcomes, protocols, qualifications, quality
@@ -24,15 +23,28 @@ from annotate.answers import KEYS, BadAnswer, Body, Sheet
 from annotate.leases import ANSWERED, NotYoursAnyMore, own_assignment, refuse_finished
 from annotate.models import Assignment, Submission, Task
 from annotate.quality import Feedback
-from annotate.slots import ON_LEASE, retake
+from annotate.slots import retake
 from rlhf.access import Access
 from rlhf.errors import Refusal
 from rlhf.models import Completion
+from rlhf.statements import change, rows
 
 __all__ = ("KEYS", "Answer", "BadAnswer", "NothingToUndo", "Stored", "SubmissionReused", "submit", "undo")
 
 State = Assignment.State
 UNDO_MINUTES = 10
+SUBMITTED = """
+    UPDATE annotate_assignment SET state = 'submitted' WHERE id = %(id)s AND state IN ('reserved', 'leased')
+    AND NOT EXISTS (
+        SELECT 1 FROM annotate_labelerprofile profile WHERE profile.project_id = %(project)s
+        AND profile.labeler_id = annotate_assignment.labeler_id AND profile.paused_at IS NOT NULL
+    )
+"""
+COUNTED = """
+    UPDATE annotate_task SET num_submitted = num_submitted + 1,
+        state = CASE WHEN num_submitted >= overlap - 1 THEN 'done' ELSE state END
+    WHERE id = %(id)s AND state = 'open' RETURNING num_submitted
+"""
 REVISABLE = (State.SUBMITTED, State.SURPLUS)
 
 
@@ -85,26 +97,28 @@ class Stored:
 
 
 def submit(*, access: Access, assignment_id: int, answer: Answer, now: datetime) -> Stored:
-    """Store the answer with all that follows from it, in one transaction.
+    """Store the answer with all that follows from it, in one transaction; then look whether the person may go on.
 
     Raises NoSuchAssignment, BadAnswer, SubmissionReused, NothingToUndo for a revision that comes too late, or
     NotYoursAnyMore with the stored answer in `extra`.
     """
     try:
         with transaction.atomic():
-            return _submit(access, assignment_id, answer, now)
+            submission = _submit(access, assignment_id, answer, now)
     except IntegrityError:  # this submission id is stored already, for another task
-        stored = _stored_already(access, assignment_id, answer)
-        if stored is None:
+        found = _stored_already(access, assignment_id, answer)
+        if found is None:
             raise
-        return stored
+        submission = found
+    stored = _stored(submission)
+    quality.look(access=access, submission=submission, now=now)
+    return stored
 
 
 def undo(*, access: Access, now: datetime) -> Submission:
     """The person's last answer, to be revised. Raises NothingToUndo."""
     last = (
         Submission.objects.select_related("assignment__task__prompt", "assignment__task__protocol")
-        .prefetch_related("assignment__task__task_completions__completion")
         .filter(project=access.project, labeler=access.user)
         .order_by("-created_at", "-id")
         .first()
@@ -115,7 +129,7 @@ def undo(*, access: Access, now: datetime) -> Submission:
     return last
 
 
-def _submit(access: Access, assignment_id: int, answer: Answer, now: datetime) -> Stored:
+def _submit(access: Access, assignment_id: int, answer: Answer, now: datetime) -> Submission:
     assignment = own_assignment(access=access, assignment_id=assignment_id)
     last = None
     if assignment.state in ANSWERED:
@@ -144,13 +158,13 @@ def _submit(access: Access, assignment_id: int, answer: Answer, now: datetime) -
         outcomes.withdraw(access=access, submission=last, now=now)
     outcomes.record(access=access, submission=submission, counts=counts)
     quality.after_answer(access=access, submission=submission, now=now)
-    return _stored(submission)
+    return submission
 
 
 def _check_latest(last: Submission, revises: int) -> None:
     if last.revision != revises:
         raise NotYoursAnyMore(
-            _("This answer was revised already; what is stored is in `stored`."),
+            _("This answer was changed already; what is stored stays."),
             stored={"submission_id": str(last.submission_id), "answer": last.body, "state": last.assignment.state},
         )
 
@@ -172,7 +186,7 @@ def _undo_until(submission: Submission) -> datetime | None:
     return submission.created_at + timedelta(minutes=UNDO_MINUTES)
 
 
-def _stored_already(access: Access, assignment_id: int, answer: Answer) -> Stored | None:
+def _stored_already(access: Access, assignment_id: int, answer: Answer) -> Submission | None:
     submission = (
         Submission.objects.select_related("assignment__task__protocol")
         .filter(labeler=access.user, submission_id=answer.submission_id)
@@ -189,7 +203,7 @@ def _stored_already(access: Access, assignment_id: int, answer: Answer) -> Store
                 "state": submission.assignment.state,
             },
         )
-    return _stored(submission)
+    return submission
 
 
 def _says(submission: Submission, answer: Answer) -> bool:
@@ -221,8 +235,8 @@ def _sheet(assignment: Assignment) -> Sheet:
 
 def _count(access: Access, assignment: Assignment) -> bool:
     """Make the assignment SUBMITTED and count it in its task; SURPLUS, and False, where no slot is left. Raises Paused
-    for somebody whose lease went when they were paused; their draft stays."""
-    held = Assignment.objects.filter(pk=assignment.pk, state__in=ON_LEASE).update(state=State.SUBMITTED)
+    for somebody who was paused over it; their draft stays."""
+    held = change(SUBMITTED, id=assignment.pk, project=access.project.pk)
     if not held:
         qualifications.refuse_paused(qualifications.standing(access=access))
     if (held or retake(assignment=assignment, state=State.SUBMITTED)) and _count_in_task(assignment.task):
@@ -234,12 +248,10 @@ def _count(access: Access, assignment: Assignment) -> bool:
 
 
 def _count_in_task(task: Task) -> bool:
-    last = When(num_submitted__gte=F("overlap") - 1, then=Value(Task.State.DONE))
-    return bool(
-        Task.objects.filter(pk=task.pk, state=Task.State.OPEN).update(
-            num_submitted=F("num_submitted") + 1, state=Case(last, default=F("state"))
-        )
-    )
+    counted = rows(COUNTED, id=task.pk)
+    for (task.num_submitted,) in counted:  # with this answer, whoever else answers at this moment
+        pass
+    return bool(counted)
 
 
 def _sha256(body: Body) -> str:

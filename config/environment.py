@@ -145,8 +145,9 @@ def database(url: str, sqlite_path: Path) -> dict[str, Any]:
 
 def _sqlite(path: Path) -> dict[str, Any]:
     return {
-        "ENGINE": "django.db.backends.sqlite3",
+        "ENGINE": "config.sqlite",
         "NAME": str(path),
+        "TEST": {"NAME": ":memory:"},  # said aloud: pytest-django knows it only of Django's own engine
         "CONN_MAX_AGE": None,
         "OPTIONS": {
             "timeout": 30,

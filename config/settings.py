@@ -195,6 +195,7 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: f"/{STATIC_URL.strip('/')}/icon.svg"}
     ],
+    "STYLES": [lambda _request: f"/{STATIC_URL.strip('/')}/admin.css"],
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {"primary": BLUE},
 }

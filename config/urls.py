@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("texts/<str:language>-<str:digest>.js", languages.script_texts, name="script-texts"),
     path("admin/", admin.site.urls),
     path("api/v1/projects/<slug:project>/", include("rlhf.api_urls")),
+    path("api/v1/projects/<slug:project>/", include("annotate.api_research_urls")),
     path("api/v1/labeling/", include("annotate.api_urls")),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", docs, name="docs"),

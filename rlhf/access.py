@@ -13,7 +13,15 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 
 from rlhf.models import Membership, Project, ProjectToken, Role, Scope
+from rlhf.statements import Joined
 
+MINE = Joined(
+    {"mine": Membership, "project": Project},
+    """
+    FROM rlhf_membership mine JOIN rlhf_project project ON project.id = mine.project_id
+    WHERE project.slug = %(slug)s AND mine.user_id = %(user)s
+    """,
+)
 READERS = frozenset({Role.RESEARCHER, Role.MANAGER})
 LABELERS = frozenset({Role.LABELER, Role.MANAGER})
 MANAGERS = frozenset({Role.MANAGER})
@@ -36,15 +44,15 @@ def access(*, request: HttpRequest, project: str, roles: frozenset[Role], scope:
     Raises Http404 without a membership, PermissionDenied for a role outside `roles` or a token of another
     project or scope.
     """
-    memberships = Membership.objects.select_related("project").filter(project__slug=project)
-    membership = memberships.filter(user_id=request.user.pk).first() if request.user.pk else None
-    if membership is None:
+    mine = MINE.rows(slug=project, user=request.user.pk) if request.user.pk else []
+    if not mine:
         raise Http404(f"no project {project!r} for you")
+    ((membership, found),) = mine
     role = Role(membership.role)
     if role not in roles:
         raise PermissionDenied(f"expected the role {' or '.join(sorted(roles))} in {project}, found {role}")
-    _check_token(getattr(request, "auth", None), membership.project, scope)
-    return Access(cast(User, request.user), membership.project, role, membership.pseudonym)
+    _check_token(getattr(request, "auth", None), found, scope)
+    return Access(cast(User, request.user), found, role, membership.pseudonym)
 
 
 def _check_token(token: object, project: Project, scope: Scope) -> None:

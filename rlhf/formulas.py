@@ -3,6 +3,7 @@ r"""LaTeX between \( \) and \[ \] in Markdown, as most models write it. The sear
 from __future__ import annotations
 
 from markdown_it import MarkdownIt
+from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
@@ -12,7 +13,7 @@ TOKENS = {r"\(": "math_inline", r"\[": "math_inline_double"}
 
 
 def brackets_plugin(markdown: MarkdownIt) -> None:
-    interrupts = {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    interrupts: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     markdown.inline.ruler.before("escape", "math_brackets", _in_line)
     markdown.block.ruler.before("fence", "math_brackets_block", _block, interrupts)
 

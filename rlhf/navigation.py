@@ -16,6 +16,8 @@ from rlhf.models import Membership, Role
 SECTIONS: tuple[tuple[str, str, frozenset[Role], tuple[str, ...]], ...] = (
     (gettext_noop("Dashboard"), "project", READERS, ("evaluation", "pair")),
     (gettext_noop("Label"), "label", LABELERS, ()),
+    (gettext_noop("My work"), "label-me", frozenset({Role.LABELER}), ()),
+    (gettext_noop("Labelers"), "labelers", MANAGERS, ("labeler", "adjudication", "adjudicate")),
     (gettext_noop("Prompts"), "prompts", READERS, ()),
     (gettext_noop("Runs"), "runs", READERS, ("run",)),
     (gettext_noop("Versions"), "versions", READERS, ("version",)),

@@ -76,7 +76,7 @@ def _jsonl(text: str) -> Iterator[tuple[int, object]]:
             continue
         try:
             yield line, json.loads(row)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # also for numbers too long to read
             yield line, BadPrompt(f"expected a JSON object, found {row.strip()[:60]!r} ({error})")
 
 
@@ -111,7 +111,7 @@ def _csv_row(columns: list[str], row: list[str]) -> object:
     if "messages" in values:
         try:
             values["messages"] = json.loads(str(values["messages"]))
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # also for numbers too long to read
             return BadPrompt(f"column messages: expected a JSON list, found {error}")
     return values
 

@@ -9,9 +9,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from django.utils import translation
 from pytest_django import DjangoDbBlocker
 
 from tests import databases, services
+
+
+@pytest.fixture(autouse=True)
+def language_of_one_test_alone() -> Iterator[None]:
+    """A request in another language leaves it switched on in the thread."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,10 +33,38 @@ START_S = 60  # a loaded machine takes its time
 class Servers:
     urls: list[str]
     environment: dict[str, str]
+    parts: list[Gunicorn] = field(default_factory=list)
 
     def run(self, *arguments: str) -> str:
         """The output of `python <arguments>` with the servers' environment."""
         return _run([sys.executable, *arguments], self.environment)
+
+
+@dataclass
+class Gunicorn:
+    """A web server at an address that stays; WEB_CONCURRENCY in the environment says how many processes it has."""
+
+    log: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    bind: str = "127.0.0.1:0"
+
+    def start(self) -> None:
+        options = ["--bind", self.bind, "--worker-class", "gthread", "--threads", "8", "--graceful-timeout", "2"]
+        command = [sys.executable, "-m", "gunicorn", "config.wsgi", *options]
+        self.process = _start(command, self.log, environment=self.environment)
+        _wait_for_answer(self.process, self.log)
+        self.bind = urlsplit(_address(self.log)).netloc
+
+    def stop(self) -> None:
+        if self.process is not None:
+            _stop(self.process, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """All its processes at once, as a power cut would."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 def free_port() -> int:
@@ -52,10 +80,11 @@ def servers(*, num: int, database_url: str, var: Path, **environment: str) -> It
     shared = {**os.environ, "DATABASE_URL": database_url, "HONE_VAR": str(var), **environment}
     _run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], shared)
     with contextlib.ExitStack() as stack:
-        logs = [var / f"gunicorn-{index}.log" for index in range(num)]
-        for log in logs:
-            stack.enter_context(_gunicorn(log, shared))
-        yield Servers([_address(log) for log in logs], shared)
+        parts = [Gunicorn(log=var / f"gunicorn-{index}.log", environment=shared) for index in range(num)]
+        for part in parts:
+            stack.callback(part.stop)
+            part.start()
+        yield Servers([_address(part.log) for part in parts], shared, parts)
 
 
 @contextlib.contextmanager
@@ -128,18 +157,6 @@ def _wait_for_postgres(url: str, server: subprocess.Popen[bytes], log: Path) -> 
     raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()[-2_000:]}")
 
 
-@contextlib.contextmanager
-def _gunicorn(log: Path, environment: dict[str, str]) -> Iterator[None]:
-    options = ["--bind", "127.0.0.1:0", "--worker-class", "gthread", "--threads", "8", "--graceful-timeout", "2"]
-    command = [sys.executable, "-m", "gunicorn", "config.wsgi", *options]
-    server = _start(command, log, environment=environment)
-    try:
-        _wait_for_answer(server, log)
-        yield
-    finally:
-        _stop(server, signal.SIGTERM)
-
-
 def _wait_for_answer(server: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and server.poll() is None:
@@ -182,6 +199,8 @@ def _as_user(user: str | None) -> dict:
 
 
 def _stop(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    if process.poll() is not None:
+        return
     process.send_signal(how)
     try:
         process.wait(15)

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from annotate import batches
 from annotate.models import Protocol, Task
 from rlhf import completions, evaluations, versions
-from rlhf.models import Estimate, Evaluation, Judge, ModelVersion, Project, Prompt, Run, Split
+from rlhf.models import Estimate, Evaluation, Judge, ModelVersion, Project, Prompt, Run, Split, Verdict
 from workers import choice
 from workers.turn import Turn, ask, is_asked, made_snapshot, succeeded, version_named
 
@@ -105,28 +105,32 @@ def _is_compared(turn: Turn, evaluation: Evaluation) -> bool:
 def _estimate(turn: Turn, opened: list[Evaluation], *, are_final: bool) -> Run | None:
     """The estimate run of exactly the verdicts there are; the first as soon as the reward model's are, then the final.
 
-    A plan key counts the verdicts, so every time that more are there the step has a key of its own.
+    A plan key counts the verdicts, and those that were taken back, so every time that others are there the step has a
+    key of its own: "40" or, after two were revised, "40-2".
     """
     num_verdicts = evaluations.visible_verdicts().filter(evaluation__in=opened).count()
+    num_withdrawn = Verdict.objects.filter(evaluation__in=opened, withdrawn_at__isnull=False).count()
+    there = f"{num_verdicts}-{num_withdrawn}" if num_withdrawn else str(num_verdicts)
     prefix = f"freeze/verdicts/{turn.iteration}/"
     last = Run.objects.filter(project=turn.project, plan_key__startswith=prefix).order_by("-id").first()
-    number = num_verdicts if last is None else int(last.plan_key.removeprefix(prefix))
-    estimate = _estimate_of(turn, opened, number)
+    asked = there if last is None or is_asked(turn, prefix + there) else last.plan_key.removeprefix(prefix)
+    estimate = _estimate_of(turn, opened, asked)
     if estimate is None or estimate.snapshot is None:
         return None
-    if estimate.snapshot.num_rows == num_verdicts:
+    # More may have come in before the freeze; what was taken back since then is no longer in it.
+    if estimate.snapshot.num_rows == num_verdicts and int(asked.partition("-")[2] or 0) == num_withdrawn:
         return estimate
     if are_final:
-        _estimate_of(turn, opened, num_verdicts)
+        _estimate_of(turn, opened, there)
     return None
 
 
-def _estimate_of(turn: Turn, opened: list[Evaluation], number: int) -> Run | None:
+def _estimate_of(turn: Turn, opened: list[Evaluation], verdicts: str) -> Run | None:
     selection = {"dataset": "verdicts", "evaluations": [evaluation.pk for evaluation in opened]}
-    snapshot = made_snapshot(turn, f"freeze/verdicts/{turn.iteration}/{number}", selection)
+    snapshot = made_snapshot(turn, f"freeze/verdicts/{turn.iteration}/{verdicts}", selection)
     if snapshot is None:
         return None
-    return ask(turn, Run.Kind.ESTIMATE, f"estimate/{turn.iteration}/{number}", configuration={}, snapshot=snapshot)
+    return ask(turn, Run.Kind.ESTIMATE, f"estimate/{turn.iteration}/{verdicts}", configuration={}, snapshot=snapshot)
 
 
 def _decide(turn: Turn, evaluation: Evaluation, run: Run) -> None:

@@ -6,6 +6,7 @@ The same labels give the same weights, whatever crashes on the way, because
 - a run's seed is a hash of the project's seed and its plan key, and plan keys hold no database id;
 - prompts are chosen by hash, once per step, and the choice is stored with the run;
 - a dataset is frozen when all its tasks are settled, and its rows are in an order that the tasks decide, not the clock;
+  a task that opens again after that, because its answer was set aside, holds nothing up;
 - a decision waits until every comparison is in, and reads an estimate of exactly those;
 - a run that is started again goes on exactly from its checkpoint.
 """
@@ -55,9 +56,10 @@ def _plan_first_version(turn: Turn) -> None:
         first = versions.register(project=turn.project, kind=ModelVersion.Kind.BASE, name="v0", number=0, source=base)
         versions.promote_first(version=first, now=turn.now)
         return
-    if not _demonstrations_are_in(turn):
+    freeze = f"freeze/{DEMONSTRATIONS}"
+    if not (is_asked(turn, freeze) or _demonstrations_are_in(turn)):
         return
-    snapshot = made_snapshot(turn, f"freeze/{DEMONSTRATIONS}", {"dataset": DEMONSTRATIONS})
+    snapshot = made_snapshot(turn, freeze, {"dataset": DEMONSTRATIONS})
     if snapshot is None:
         return
     base_version = versions.base(project=turn.project)
@@ -108,11 +110,12 @@ def _plan_iteration(turn: Turn) -> None:
     """Rankings -> reward model -> best-of-N -> PPO -> the candidate's evaluation."""
     current, first = versions.current(project=turn.project), version_named(turn, "v0")
     assert current is not None and first is not None  # the first version was promoted
-    if not _rankings_are_in(turn, current):
+    freeze = f"freeze/rankings/{turn.iteration}"
+    if not (is_asked(turn, freeze) or _rankings_are_in(turn, current)):
         return
     old_weight = turn.settings.old_rankings_weight
     selection = {"dataset": "rankings", "iteration": turn.iteration, "old_weight": old_weight}
-    rankings = made_snapshot(turn, f"freeze/rankings/{turn.iteration}", selection)
+    rankings = made_snapshot(turn, freeze, selection)
     if rankings is None:
         return
     candidate = _candidate(turn, current, first, rankings)

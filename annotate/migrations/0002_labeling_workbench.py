@@ -8,6 +8,28 @@ from django.db import migrations, models
 
 import annotate.models.tasks
 
+DEFAULT_NAMES = {
+    "demonstrate": "Write the ideal answer",
+    "rank": "Rank the answers",
+    "compare": "Compare two answers",
+    "prompt": "Write a prompt",
+}
+
+
+def name_apart(apps, schema_editor):
+    """Of protocols with one name all but the first add their kind to it; so does one with another kind's own name."""
+    taken = set()
+    for protocol in apps.get_model("annotate", "Protocol").objects.order_by("pk"):
+        name, number = protocol.name, 1
+        reserved = {own for kind, own in DEFAULT_NAMES.items() if kind != protocol.kind}
+        while (protocol.project_id, name) in taken or name in reserved:
+            suffix = f" ({protocol.kind})" if number == 1 else f" ({protocol.kind} {number})"
+            name, number = protocol.name[: 80 - len(suffix)] + suffix, number + 1
+        taken.add((protocol.project_id, name))
+        if name != protocol.name:
+            protocol.name = name
+            protocol.save(update_fields=["name"])
+
 
 def note_revisions(apps, schema_editor):
     """Assignments from before say under which revision they were handed out: the one that their protocol has."""
@@ -30,6 +52,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.RunPython(name_apart, migrations.RunPython.noop),
         migrations.CreateModel(
             name='GuidelineReading',
             fields=[
@@ -422,6 +445,18 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='task',
             index=models.Index(condition=models.Q(('disagreement__gt', 0)), fields=['project', '-disagreement', '-id'], name='most_disagreeing_first'),
+        ),
+        migrations.RemoveIndex(
+            model_name='assignment',
+            name='annotate_as_state_9b4005_idx',
+        ),
+        migrations.AddIndex(
+            model_name='assignment',
+            index=models.Index(condition=models.Q(('state__in', ('reserved', 'leased'))), fields=['labeler'], name='on_lease_by_labeler'),
+        ),
+        migrations.AddIndex(
+            model_name='assignment',
+            index=models.Index(condition=models.Q(('state__in', ('reserved', 'leased'))), fields=['lease_expires_at'], name='on_lease_by_expiry'),
         ),
         migrations.RunPython(note_revisions, migrations.RunPython.noop),
         migrations.RunPython(queue_up, migrations.RunPython.noop),

@@ -7,6 +7,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from rlhf.models import Project
 
@@ -18,15 +19,15 @@ class Protocol(models.Model):
     """
 
     class Kind(models.TextChoices):
-        DEMONSTRATE = "demonstrate", "write the ideal answer"
-        RANK = "rank", "rank the answers"
-        COMPARE = "compare", "compare two answers"
-        PROMPT = "prompt", "write a prompt"
+        DEMONSTRATE = "demonstrate", _("write the ideal answer")
+        RANK = "rank", _("rank the answers")
+        COMPARE = "compare", _("compare two answers")
+        PROMPT = "prompt", _("write a prompt")
 
     class Strength(models.TextChoices):
-        NONE = "", "not asked"
-        FOUR = "four", "4 levels (Llama 2): significantly, better, slightly, negligibly or unsure"
-        SEVEN = "seven", "7 points (HelpSteer): three either way and about the same"
+        NONE = "", _("not asked")
+        FOUR = "four", _("4 levels (Llama 2): significantly, better, slightly, negligibly or unsure")
+        SEVEN = "seven", _("7 points (HelpSteer): three either way and about the same")
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="protocols")
     kind = models.CharField(max_length=12, choices=Kind.choices)
@@ -117,9 +118,9 @@ class Qualification(models.Model):
     """A person's way through the qualification tasks of a protocol."""
 
     class State(models.TextChoices):
-        IN_PROGRESS = "in_progress", "in progress"
-        PASSED = "passed", "passed"
-        FAILED = "failed", "failed"
+        IN_PROGRESS = "in_progress", _("in progress")
+        PASSED = "passed", _("passed")
+        FAILED = "failed", _("failed")
 
     protocol = models.ForeignKey(Protocol, on_delete=models.CASCADE, related_name="qualifications")
     labeler = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="qualifications")

@@ -11,6 +11,7 @@ import time
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from annotate.models.protocols import Protocol
 from rlhf.models import Completion, Evaluation, Project, Prompt
@@ -23,14 +24,14 @@ def end_of_queue() -> int:
 
 class Task(models.Model):
     class State(models.TextChoices):
-        OPEN = "open", "open"
-        DONE = "done", "done"  # every slot is SUBMITTED
-        CLOSED = "closed", "closed"  # no longer wanted
+        OPEN = "open", _("open")
+        DONE = "done", _("done")  # every slot is SUBMITTED
+        CLOSED = "closed", _("closed")  # no longer wanted
 
     class Purpose(models.TextChoices):
-        WORK = "work", "work"
-        GOLD = "gold", "gold"  # the right answer is known; the labeler doesn't see which tasks these are
-        QUALIFICATION = "qualification", "qualification"  # as gold, with explained feedback, before the work
+        WORK = "work", _("work")
+        GOLD = "gold", _("gold")  # the right answer is known; the labeler doesn't see which tasks these are
+        QUALIFICATION = "qualification", _("qualification")  # as gold, with explained feedback, before the work
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
     protocol = models.ForeignKey(Protocol, on_delete=models.PROTECT, related_name="tasks")
@@ -115,19 +116,22 @@ class TaskAuthor(models.Model):
         constraints = (models.UniqueConstraint(fields=("task", "author"), name="an_author_once_per_task"),)
 
 
+ON_LEASE = Q(state__in=("reserved", "leased"))
+
+
 class Assignment(models.Model):
     """One person's hold on one task: the lease, the order shown, the draft."""
 
     class State(models.TextChoices):
-        RESERVED = "reserved", "reserved"  # prefetched; at most 60 s, may be taken over
-        LEASED = "leased", "leased"
-        SUBMITTED = "submitted", "submitted"
-        SKIPPED = "skipped", "skipped"  # never returns to that person
-        EXPIRED = "expired", "expired"
+        RESERVED = "reserved", _("reserved")  # prefetched; at most 60 s, may be taken over
+        LEASED = "leased", _("leased")
+        SUBMITTED = "submitted", _("submitted")
+        SKIPPED = "skipped", _("skipped")  # never returns to that person
+        EXPIRED = "expired", _("expired")
         # answered after the lease, when no slot was left: kept, exported flagged, not counted
-        SURPLUS = "surplus", "surplus"
-        QUARANTINED = "quarantined", "quarantined"  # answered by somebody paused: kept, does not count
-        ADJUDICATED = "adjudicated", "adjudicated"  # a reviewer's decision, outside the overlap
+        SURPLUS = "surplus", _("surplus")
+        QUARANTINED = "quarantined", _("quarantined")  # answered by somebody paused: kept, does not count
+        ADJUDICATED = "adjudicated", _("adjudicated")  # a reviewer's decision, outside the overlap
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments")
     labeler = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="assignments")
@@ -152,4 +156,9 @@ class Assignment(models.Model):
                 name="a_slot_while_it_counts",
             ),
         )
-        indexes = (models.Index(fields=("labeler", "state")), models.Index(fields=("state", "lease_expires_at")))
+        indexes = (
+            models.Index(fields=("labeler", "state")),
+            # Of millions of assignments a few are on lease. SQLite, which knows no frequencies, would read them all.
+            models.Index(fields=("labeler",), condition=ON_LEASE, name="on_lease_by_labeler"),
+            models.Index(fields=("lease_expires_at",), condition=ON_LEASE, name="on_lease_by_expiry"),
+        )

@@ -65,6 +65,11 @@ RANKINGS = pa.schema(
         ("split", TEXT),
     ]
 )
+# Columns that came after the first files were frozen, and what stands in where a file has none of them: a snapshot
+# never changes, and the run that read it can be repeated.
+ADDED: dict[str, Any] = {
+    "edited": False, "strength": 0, "strength_scale": "", "all_bad": False, "names_itself": False, "adjudicated": False,
+}  # fmt: skip
 PROMPTS = pa.schema([("prompt_id", INT), ("prompt", PROMPT), ("split", TEXT)])
 # What a prompt asks for beyond preference: the answer of a verifier ("" for none), and whether it is about safety.
 TARGETS = pa.schema([("prompt_id", INT), ("answer", TEXT), ("safety", FLAG)])
@@ -151,6 +156,7 @@ def read_table(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
         table = pq.ParquetFile(path).read()
     except (OSError, pa.ArrowException) as error:
         raise TableError(f"{path}: expected a Parquet file, found {_first_line(error)}") from error
+    table = _with_added(table, schema)
     if set(table.column_names) != set(schema.names):
         raise TableError(f"{path}: found columns {sorted(table.column_names)}, expected {sorted(schema.names)}")
     try:
@@ -188,6 +194,8 @@ def read_jsonl(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise TableError(f"{path}, line {number}: expected a JSON object, found {_first_line(error)}") from error
+        if isinstance(row, dict):
+            row = {name: ADDED[name] for name in schema.names if name in ADDED} | row
         if not isinstance(row, dict) or set(row) != set(schema.names):
             found = sorted(row) if isinstance(row, dict) else type(row).__name__
             raise TableError(f"{path}, line {number}: found {found}, expected {sorted(schema.names)}")
@@ -202,6 +210,15 @@ def sha256(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _with_added(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    for name in schema.names:
+        if name in ADDED and name not in table.column_names:
+            table = table.append_column(
+                schema.field(name), pa.array([ADDED[name]] * len(table), type=schema.field(name).type)
+            )
+    return table
 
 
 def _publish(temporary: Path, path: Path) -> None:

@@ -27,7 +27,7 @@ export class Banners {
   // A request that the person waits for did not come through.
   explain(reply, { title, retry }) {
     const { text, link } = this.#why(reply, reply.data?.detail);
-    this.say({ title, text, actions: [...link, { label: gettext("Try again"), primary: true, act: retry }] });
+    this.say({ title, text, actions: [...link, again(link, retry)] });
   }
 
   #stuck(reply) {
@@ -38,7 +38,7 @@ export class Banners {
       title: interpolate(title, [items.length]),
       text,
       quotes: items.map(quoteOf),
-      actions: [...link, { label: gettext("Try again"), primary: true, act: this.retry }, copy(items)],
+      actions: [...link, again(link, this.retry), copy(items)],
       takesFocus: this.isWaiting(),
     };
   }
@@ -63,7 +63,7 @@ export class Banners {
     if (status === 0) return { text: gettext("The server did not answer. What you entered is kept in this browser."), link: [] };
     if (status === 401 || (status === 403 && !/expected the role/.test(detail ?? ""))) {
       const text = gettext("You are signed out. Sign in in a new tab, then come back here: what you entered is kept.");
-      return { text, link: [{ label: gettext("Sign in in a new tab"), href: this.login }] };
+      return { text, link: [{ label: gettext("Sign in in a new tab"), href: this.login, primary: true }] };
     }
     return { text: [detail, gettext("What you entered is kept in this browser.")].filter(Boolean).join(" "), link: [] };
   }
@@ -73,6 +73,11 @@ function quoteOf({ answer, task, assignment }) {
   const first = task?.prompt?.at(-1)?.content ?? String(assignment);
   const about = first.length > 80 ? `${first.slice(0, 80)}…` : first;
   return { title: about, text: answerAsText(answer, task?.asks) };
+}
+
+// Where there is something to do first, trying again comes second.
+function again(link, act) {
+  return { label: gettext("Try again"), primary: !link.length, act };
 }
 
 function copy(items) {

@@ -1,5 +1,7 @@
 // The frame around a task: title, pace, what is missing, the guidelines beside it.
 
+import { number } from "./elements.js";
+
 const PACE_OVER = 10; // answers
 const ROOMY_PX = 1024;
 
@@ -20,15 +22,15 @@ export class Bar {
   }
 
   paintPace({ done_today: done, open }) {
-    const parts = [interpolate(ngettext("%s done today", "%s done today", done), [done]), interpolate(ngettext("%s open", "%s open", open), [open])];
+    const parts = [interpolate(ngettext("%s done today", "%s done today", done), [number(done)]), interpolate(ngettext("%s open", "%s open", open), [number(open)])];
     if (this.#paces.length) parts.push(this.#each());
     part("pace").textContent = parts.join(" · ");
   }
 
   #each() {
     const seconds = this.#paces.reduce((sum, pace) => sum + pace, 0) / this.#paces.length;
-    if (seconds < 90) return interpolate(gettext("%s s each"), [Math.round(seconds)]);
-    return interpolate(gettext("%s min each"), [(seconds / 60).toFixed(1)]);
+    if (seconds < 90) return interpolate(gettext("%s s each"), [number(seconds)]);
+    return interpolate(gettext("%s min each"), [number(seconds / 60, 1)]);
   }
 
   paintTask(task) {
@@ -73,8 +75,10 @@ export class Bar {
   toggleGuidelines() {
     if (part("guidelines-button").hidden) return;
     const isOpen = part("guidelines").hidden;
+    const hadFocus = part("guidelines").contains(document.activeElement);
     this.shelf.put("choice", "guidelines", { isOpen });
     this.#openGuidelines(isOpen);
+    if (hadFocus) part("guidelines-button").focus();
   }
 }
 

@@ -25,7 +25,7 @@ export class Choices {
     button.append(element("span", "", label));
     if (name) button.setAttribute("aria-label", name);
     if (!this.isMany) button.setAttribute("role", "radio");
-    button.addEventListener("click", () => this.onPick(value));
+    button.addEventListener("click", () => this.isLocked || this.onPick(value));
     button.addEventListener("focus", () => (this.stop = this.buttons.indexOf(button)));
     return button;
   }
@@ -48,8 +48,10 @@ export class Choices {
     });
   }
 
+  // Not by `disabled`: that would take the focus away from whoever is here.
   lock(isLocked) {
-    for (const button of this.buttons) button.disabled = isLocked;
+    this.isLocked = isLocked;
+    for (const button of this.buttons) button.setAttribute("aria-disabled", String(isLocked));
   }
 
   focus() {

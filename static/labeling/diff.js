@@ -6,7 +6,7 @@
 const SPACED = String.raw`[\p{L}\p{M}\p{N}_]`;
 const UNSPACED = String.raw`[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]\p{M}*`;
 const TOKEN = new RegExp(String.raw`\s+|${UNSPACED}|${SPACED}+(?:['’]${SPACED}+)*|[^\s]`, "gu");
-const SHORT = 2; // shared words between two longer changes that only disturb reading
+const SHORT = 3; // shared words between two longer changes: they only disturb reading
 const GAP_MS = 10; // for one gap between anchors
 const ALL_MS = 40; // for all gaps: later ones are then shown as replaced whole
 
@@ -56,10 +56,10 @@ function raw(a, b, match) {
   return found;
 }
 
-// A word or two shared by chance between two longer changes is shown as changed too: "the" alone says nothing.
+// A few words shared by chance between two longer changes are shown as changed too: "the" alone says nothing.
 function readable(found, a, b) {
-  const num = (list, from, to) => list.slice(from, to).filter((token) => token.trim()).length;
-  const size = (run) => Math.max(num(a, run.a, run.aEnd), num(b, run.b, run.bEnd));
+  const [inA, inB] = [wordCounts(a), wordCounts(b)];
+  const size = (run) => Math.max(inA[run.aEnd] - inA[run.a], inB[run.bEnd] - inB[run.b]);
   const kept = [];
   found.forEach((run, index) => {
     const [before, after] = [kept.at(-1), found[index + 1]];
@@ -70,6 +70,13 @@ function readable(found, a, b) {
     else kept.push({ ...run });
   });
   return kept;
+}
+
+// How many of the first n tokens are more than white space, for each n.
+function wordCounts(tokens) {
+  const counts = new Uint32Array(tokens.length + 1);
+  tokens.forEach((token, index) => (counts[index + 1] = counts[index] + (token.trim() ? 1 : 0)));
+  return counts;
 }
 
 // For each token of a its partner in b, or -1; partners are in order.

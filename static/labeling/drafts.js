@@ -8,8 +8,6 @@
 
 import { answerAsText } from "./wording.js";
 
-export { Shelf } from "./shelf.js";
-
 const SEND_MS = 1000;
 const RETRY_MS = 5000;
 const MAX_KEEPALIVE = 60_000; // bytes; browsers take 64 KiB for all requests together that outlive a page
@@ -21,12 +19,14 @@ export class Draft {
   #dirty = false;
   #listening = null;
   #isKept = true;
-  #seq = 0;
+  #seq = 0; // of the content that this tab knows
+  #own = 0; // of the last change that was made in this tab
 
-  // savedAt: when the server's draft was saved, as it said; isLocal: the server takes no draft of this (a revision);
+  // savedAt: when the server's draft was saved, as it said; revises: the revision that this one changes (the server takes no
+  // draft of that: it stays in this browser), or null;
   // onNewer(content): another tab has written, or the person chose the other text.
-  constructor({ api, shelf, assignment, savedAt = null, isLocal = false, onState, onNewer, notices }) {
-    Object.assign(this, { api, shelf, assignment, savedAt, isLocal, onState, onNewer, notices });
+  constructor({ api, shelf, assignment, savedAt = null, revises = null, onState, onNewer, notices }) {
+    Object.assign(this, { api, shelf, assignment, savedAt, revises, isLocal: Boolean(revises), onState, onNewer, notices });
     this.#listen();
   }
 
@@ -50,10 +50,11 @@ export class Draft {
   change(content) {
     const kept = this.#kept();
     if (kept && kept.seq > this.#seq && !isSame(kept.content, content)) this.#setAside(kept.content);
-    this.#seq = Math.max(this.#seq, kept?.seq ?? 0) + 1;
+    const after = this.#seq;
+    this.#seq = this.#own = Math.max(this.#seq, kept?.seq ?? 0) + 1;
     this.content = content;
     this.#dirty = true;
-    this.#keep();
+    this.#keep({ after });
     this.onState(this.#isKept ? "" : gettext("This browser's storage is full: saving on the server …"));
     this.#schedule(SEND_MS);
   }
@@ -98,27 +99,29 @@ export class Draft {
     addEventListener("beforeunload", (event) => this.#dirty && !this.#isKept && event.preventDefault(), { signal });
   }
 
+  // What is left of the answer before it is none of a change of it.
   #kept() {
-    return this.shelf.get("draft", this.assignment);
+    const kept = this.shelf.get("draft", this.assignment);
+    return kept && (kept.revises ?? null) === this.revises ? kept : null;
   }
 
-  #keep({ synced = false } = {}) {
-    this.#isKept = this.shelf.put("draft", this.assignment, { content: this.content, seq: this.#seq, savedAt: this.savedAt, synced });
+  // after: the number of the content that this one goes on from.
+  #keep({ after = this.#seq, synced = false }) {
+    this.#isKept = this.shelf.put("draft", this.assignment, { content: this.content, seq: this.#seq, after, savedAt: this.savedAt, revises: this.revises, synced });
   }
 
-  // Another tab of this browser wrote to the same task.
+  // Another tab of this browser wrote to the same task. Where it had seen our last change, its text takes the place of
+  // ours, and it is the one that sends it.
   #hear({ key, newValue }) {
     if (key !== this.shelf.name("draft", this.assignment) || !newValue) return;
-    const { content, seq, savedAt } = JSON.parse(newValue);
+    const { content, seq, after, savedAt } = JSON.parse(newValue);
     this.savedAt = savedAt;
     if (seq <= this.#seq || isSame(content, this.content)) return;
-    if (this.#dirty) return this.#setAside(content);
-    this.#take(content, seq);
-  }
-
-  #take(content, seq) {
+    if (after < this.#own) return this.#setAside(content);
+    Object.assign(this, { content });
     this.#seq = seq;
-    this.content = content;
+    this.#dirty = false;
+    this.#stopTimer();
     this.onNewer(content);
   }
 

@@ -30,6 +30,10 @@ export class Edit {
     if (this.answer.isEdited && this.cards.has(edited.key)) this.#open(edited.key);
   }
 
+  laidOut() {
+    for (const { area } of this.editors.values()) this.#fit(area);
+  }
+
   lock(isLocked) {
     for (const { area } of this.editors.values()) area.readOnly = isLocked;
   }

@@ -1,4 +1,4 @@
-// Making elements.
+// Making elements, and numbers in the language of the page.
 
 export function template(id) {
   return document.getElementById(`${id}-template`).content.cloneNode(true);
@@ -9,4 +9,8 @@ export function element(tag, className = "", text = "") {
   if (className) made.className = className;
   if (text) made.textContent = text;
   return made;
+}
+
+export function number(value, digits = 0) {
+  return value.toLocaleString(document.documentElement.lang, { maximumFractionDigits: digits });
 }

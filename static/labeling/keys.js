@@ -11,18 +11,34 @@ const MOVES = {
   ArrowRight: ["across", 1], ArrowLeft: ["across", -1],
 }; // prettier-ignore
 
+const HELD = ["along", "across", "page"]; // what a key that is held down goes on doing; a choice is made once for a press
+
 export function command(event) {
   if (event.defaultPrevented || event.isComposing || event.altKey) return null;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) return { name: "submit" };
   if (event.ctrlKey || event.metaKey) return null;
   if (isTyping(event.target)) return event.key === "Escape" ? { name: "leave" } : null;
   if (event.key === "Enter") return actsOnEnter(event.target) ? null : { name: "submit" };
-  return choosing(event);
+  const found = choosing({ key: latin(event), shiftKey: event.shiftKey, target: event.target });
+  return event.repeat && !HELD.includes(found?.name) ? null : found;
+}
+
+// The key by its letter where it has a Latin one, else by its place: in other scripts, with Caps Lock on, and on keyboards
+// whose digits need Shift, the keys of this page are where they are elsewhere.
+function latin({ key, code, shiftKey }) {
+  if (!shiftKey && /^Digit[0-9]$/.test(code)) return code.at(-1);
+  if (/^[a-z]$/i.test(key)) return shiftKey ? key.toUpperCase() : key.toLowerCase();
+  if (key.length !== 1 || key <= "~") return key;
+  if (code === "Slash" && shiftKey) return "?";
+  const letter = /^Key([A-Z])$/.exec(code)?.[1] ?? key;
+  return shiftKey ? letter : letter.toLowerCase();
 }
 
 function choosing({ key, shiftKey, target }) {
   if (/^[0-9=-]$/.test(key)) return { name: "digit", digit: key };
   if (/^[A-I]$/.test(key) && shiftKey) return { name: "mark", key: key.toLowerCase() };
+  if (key === "PageDown" || key === "PageUp") return { name: "page", by: key === "PageDown" ? 1 : -1 };
+  if (key.startsWith("Arrow") && target.matches?.(".prose")) return null; // it scrolls
   if (key in MOVES && !shiftKey) return { name: MOVES[key][0], by: inReadingOrder(key, target) };
   return key in COMMANDS ? { name: COMMANDS[key] } : null;
 }

@@ -42,7 +42,7 @@ function aspects({ asks, content, keys }) {
   return asks.aspects
     .map(({ name, label }) => ({ name, label, left: unranked(content.aspects[name] ?? {}, keys) }))
     .filter(({ left }) => left.length)
-    .map(({ name, label, left }) => ({ zone: `aspect-${name}`, key: left[0], text: interpolate(gettext("Compare the answers: %s"), [label]) }));
+    .map(({ name, label }) => ({ zone: `aspect-${name}`, text: interpolate(gettext("Compare the answers: %s"), [label]) }));
 }
 
 function edited(answer) {

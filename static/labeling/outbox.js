@@ -49,10 +49,6 @@ export class Outbox {
     return this.#sending;
   }
 
-  whenIdle() {
-    return this.#sending ?? Promise.resolve();
-  }
-
   async #sendAll() {
     while (this.items.length && (await this.#sendFirst()));
   }

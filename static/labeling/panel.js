@@ -21,6 +21,7 @@ export class Panel {
     this.parts = [];
     this.root = element("div", `work kind-${task.kind}`);
     this.root.append(reading.root);
+    reading.onCurrent = (key) => this.#goTo(key);
     this.#make();
     this.root.addEventListener("focusin", (event) => this.#entered(event.target));
     this.root.addEventListener("focusout", (event) => this.#left(event));
@@ -48,11 +49,11 @@ export class Panel {
 
   #addAllBad() {
     const button = allBadButton(this.answer);
+    button.addEventListener("click", () => this.isLocked || this.answer.toggleAllBad());
     const place = this.scale ? this.scale.root : this.board.root;
     place.append(button);
     this.parts.push({
       paint: () => button.setAttribute("aria-pressed", String(this.answer.content.all_bad)),
-      lock: (isLocked) => (button.disabled = isLocked),
     });
   }
 
@@ -60,12 +61,20 @@ export class Panel {
     this.answer.restore(content);
     for (const part of this.parts) part.restored?.();
     this.#paint();
+    this.isTouched = false;
+  }
+
+  // Texts know their height only once they are on the page.
+  laidOut() {
+    for (const part of this.parts) part.laidOut?.();
+    this.#paint();
   }
 
   // Where the person begins: at what is missing, or at the first answer.
   start() {
     if (this.missing.length) this.#go(this.missing[0], { scrolls: false });
     else this.#go(this.board ? { zone: "rank", key: this.answer.keys[0] } : { zone: this.scale ? "scale" : "text" }, { scrolls: false });
+    scrollTo(0, 0); // the focus may scroll down; a task is read from its top
   }
 
   get missing() {
@@ -178,6 +187,7 @@ export class Panel {
   }
 
   #paint() {
+    this.reading.ranks = this.answer.content.ranks;
     for (const part of this.parts) part.paint?.();
     if (this.current && this.board) this.#enter(this.current);
   }

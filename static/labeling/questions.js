@@ -85,7 +85,7 @@ export class Questions {
     const label = element("label", "question-label", gettext("Reason"));
     const count = element("span", "count quiet");
     this.area = element("textarea");
-    Object.assign(this.area, { id: "reason", rows: 3, spellcheck: true });
+    Object.assign(this.area, { id: "reason", rows: 3, dir: "auto", spellcheck: true });
     this.area.placeholder = gettext("Why is the best answer better?");
     this.area.setAttribute("aria-describedby", "reason-count");
     label.htmlFor = "reason";

@@ -21,6 +21,7 @@ export class Reading {
     this.#listen();
     this.panes = new Panes(this.keys.map((key) => this.#pane(key)), { onMeasured: () => this.#paintTools() });
     if (this.keys.length) this.mark(this.current);
+    this.#paintTools();
   }
 
   // A command of keys.js; true where it was one of ours and something came of it.
@@ -142,6 +143,7 @@ export class Reading {
     press(this.#part(".show-raw"), this.isRaw);
     press(this.#part(".show-diff"), this.isMarked);
     press(this.#part(".show-sync"), this.panes.isTogether);
+    this.#part(".show-raw").hidden = this.texts.length === 0; // who writes a prompt has nothing to read
     this.#part(".show-diff").hidden = this.keys.length < 2;
     this.#part(".show-sync").hidden = !this.panes.canGoTogether;
     this.#part(".legend").hidden = !this.isMarked;

@@ -106,7 +106,6 @@ export function allBadButton(answer) {
   const button = element("button", "choice all-bad");
   button.type = "button";
   button.append(hintOf("x"), element("span", "", answer.isPair ? gettext("Both are bad") : gettext("All are bad")));
-  button.addEventListener("click", () => answer.toggleAllBad());
   return button;
 }
 

@@ -11,6 +11,11 @@ export function nothing(lookAgain) {
   return made;
 }
 
+export function looked(made) {
+  const time = new Date().toLocaleTimeString(document.documentElement.lang, { timeStyle: "medium" });
+  made.querySelector(".looked").textContent = interpolate(gettext("Last looked at %s"), [time]);
+}
+
 export function paused(reason) {
   const made = template("paused").firstElementChild;
   made.querySelector(".why").textContent = reason;

@@ -1,38 +1,39 @@
-// An answer in words, for a notice: what was sent or is stored, to be read and copied.
+// An answer, or the draft of one, in words, to be read and copied: what was written comes first.
 
 export function answerAsText(answer, asks) {
   if (!answer) return "";
-  if (typeof answer.text === "string") return [answer.text, ...facts(answer, asks)].join("\n");
-  return [...ranks(answer), ...facts(answer, asks)].join("\n");
+  return [answer.text, answer.edited && edited(answer.edited), answer.reason, ...choices(answer, asks)].filter(Boolean).join("\n");
 }
 
-function ranks({ ranks: given, all_bad: allBad }) {
-  if (allBad) return [gettext("None of the answers will do")];
-  return given ? [line(gettext("Ranks"), byKey(given))] : [];
+function edited({ key, text }) {
+  return line(interpolate(gettext("Your edit of answer %s"), [key.toUpperCase()]), text);
 }
 
-function facts(answer, asks) {
-  const lines = [];
+function choices(answer, asks) {
+  const safety = { chosen: gettext("Only the better one is safe"), both: gettext("Both are safe"), neither: gettext("Neither is safe") };
   const level = asks?.strength?.levels.find(({ value }) => value === answer.strength);
-  if (answer.strength != null) lines.push(line(gettext("Strength"), level?.label ?? answer.strength));
-  if (answer.ratings) lines.push(line(gettext("Quality"), byKey(answer.ratings)));
-  for (const [key, names] of Object.entries(answer.flags ?? {})) {
-    if (names.length) lines.push(line(interpolate(gettext("Flags of %s"), [key.toUpperCase()]), names.map((name) => labelOf(asks?.flags, name)).join(", ")));
-  }
-  for (const [name, given] of Object.entries(answer.aspects ?? {})) lines.push(line(labelOf(asks?.aspects, name), byKey(given)));
-  if (answer.safety) lines.push(line(gettext("Safety"), { chosen: gettext("Only the better one is safe"), both: gettext("Both are safe"), neither: gettext("Neither is safe") }[answer.safety]));
-  if (answer.category) lines.push(line(gettext("Category"), labelOf(asks?.categories, answer.category)));
-  if (answer.reason) lines.push(line(gettext("Reason"), answer.reason));
-  if (answer.edited) lines.push(`${interpolate(gettext("Your edit of answer %s"), [answer.edited.key.toUpperCase()])}\n${answer.edited.text}`);
-  return lines;
+  return [
+    answer.all_bad ? gettext("None of the answers will do") : line(gettext("Ranks"), byKey(answer.ranks)),
+    line(gettext("Strength"), level?.label ?? answer.strength),
+    line(gettext("Quality"), byKey(answer.ratings)),
+    ...Object.entries(answer.flags ?? {}).map(([key, names]) => flags(key, names, asks)),
+    ...Object.entries(answer.aspects ?? {}).map(([name, ranks]) => line(labelOf(asks?.aspects, name), byKey(ranks))),
+    line(gettext("Safety"), safety[answer.safety]),
+    line(gettext("Category"), answer.category && labelOf(asks?.categories, answer.category)),
+  ];
+}
+
+function flags(key, names, asks) {
+  return line(interpolate(gettext("Flags of %s"), [key.toUpperCase()]), names.map((name) => labelOf(asks?.flags, name)).join(", "));
 }
 
 function line(name, value) {
+  if (value == null || value === "") return "";
   return interpolate(gettext("%(name)s: %(value)s"), { name, value }, true);
 }
 
 function byKey(given) {
-  return Object.entries(given).map(([key, value]) => `${key.toUpperCase()} ${value}`).join(" · ");
+  return Object.entries(given ?? {}).map(([key, value]) => `${key.toUpperCase()} ${value}`).join(" · ");
 }
 
 function labelOf(choices, name) {

@@ -19,7 +19,7 @@ export class Work {
       shelf,
       assignment: task.assignment,
       savedAt: task.draft_saved_at,
-      isLocal: Boolean(task.revises), // a change of a stored answer is kept in this browser until it is submitted
+      revises: task.revises, // a change of a stored answer is kept in this browser until it is submitted
       notices: new Notices(document.getElementById("draft-notice")),
       onState: onDraft,
       onNewer: (content) => this.panel.restore(content),
@@ -27,7 +27,6 @@ export class Work {
     this.reading = new Reading(task);
     this.panel = new Panel(task, this.reading, { onChange: () => this.#changed(), onRefused });
     this.panel.restore(this.draft.restored(task.draft));
-    this.panel.isTouched = false;
   }
 
   get assignment() {

@@ -1,6 +1,9 @@
 // A text of one's own: the ideal answer to a prompt, or a prompt.
 
-import { template } from "./elements.js";
+import { number, template } from "./elements.js";
+
+// Scripts without spaces count by characters, as word processors count them.
+const WORDS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]|[^\s\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]+/gu;
 
 export class Writing {
   constructor({ answer, zones }) {
@@ -26,7 +29,7 @@ export class Writing {
   paint() {
     this.area.style.height = "auto";
     this.area.style.height = `${this.area.scrollHeight + 2}px`;
-    const words = this.area.value.trim().split(/\s+/).filter(Boolean).length;
-    this.count.textContent = interpolate(ngettext("%s word", "%s words", words), [words]);
+    const words = this.area.value.match(WORDS)?.length ?? 0;
+    this.count.textContent = interpolate(ngettext("%s word", "%s words", words), [number(words)]);
   }
 }

@@ -1,4 +1,4 @@
-"""The administration of labeling: protocols are revised, tasks closed, demonstrations imported, people watched."""
+"""The administration of labeling: tasks closed, demonstrations imported, people watched."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from annotate import assignment as assignments
-from annotate import leases, protocols, submissions
-from annotate.models import Demonstration, Protocol, Task
+from annotate import leases, submissions
+from annotate.models import Demonstration, Task
 from rlhf.access import Access
 from rlhf.models import Project
 from tests.annotate import rows
@@ -22,28 +22,6 @@ from tests.annotate.rows import NOW
 def boss(client: Client, db: None) -> Client:
     client.force_login(User.objects.create_superuser("boss"))
     return client
-
-
-def protocol_form(**changes: object) -> dict:
-    form = {"name": "Rank", "guidelines": "", "num_completions": 4, "allow_ties": "on", "overlap": 1}
-    return {**form, "lease_minutes": 30, **changes}
-
-
-def test_a_changed_protocol_is_the_next_revision_and_an_unchanged_one_is_not(boss: Client, project: Project) -> None:
-    asked = protocols.protocol(project=project, kind=Protocol.Kind.RANK)
-    url = reverse("admin:annotate_protocol_change", args=[asked.pk])
-    for _ in range(2):
-        assert boss.post(url, protocol_form(guidelines="Be fair", overlap=3)).status_code == 302
-    asked.refresh_from_db()
-    assert (asked.revision, asked.guidelines, asked.overlap) == (2, "Be fair", 3)
-
-
-def test_a_comparison_of_three_answers_is_refused(boss: Client, project: Project) -> None:
-    asked = protocols.protocol(project=project, kind=Protocol.Kind.COMPARE)
-    url = reverse("admin:annotate_protocol_change", args=[asked.pk])
-    assert "exactly 2 answers" in boss.post(url, protocol_form(num_completions=3)).content.decode()
-    asked.refresh_from_db()
-    assert (asked.num_completions, asked.revision) == (2, 1)
 
 
 def test_tasks_are_filtered_closed_and_shown_with_their_people(boss: Client, project: Project, ada: Access) -> None:

@@ -17,7 +17,7 @@ from tests.annotate import rows
 
 ROOT = "/api/v1/labeling/letters"
 ROUTES = [("post", "next"), ("put", "assignments/1/draft"), ("post", "assignments/1/submit")]
-ROUTES += [("post", "assignments/1/skip")]
+ROUTES += [("post", "assignments/1/skip"), ("post", "assignments/1/renew"), ("post", "prefetch")]
 
 
 def client(who: Access, scope: str = Scope.LABEL) -> APIClient:
@@ -80,6 +80,29 @@ def test_a_draft_comes_back_with_the_task_and_an_answer_brings_the_next(project:
     assert (last["next"], last["progress"]) == (None, {"done_today": 1, "open": 1})
 
 
+def test_one_request_stores_an_answer_confirms_what_the_page_holds_and_brings_the_one_after(
+    project: Project, ada: Access
+) -> None:
+    for _ in range(4):
+        rows.task(project=project)
+    labeler = client(ada)
+    shown = send(labeler, "next").json()["next"]
+    held = send(labeler, "prefetch").json()["prefetched"]
+    answer = an_answer(text="Dear you", holds=held["assignment"])
+
+    reply = send(labeler, f"assignments/{shown['assignment']}/submit", answer).json()
+
+    assert (reply["next"], reply["confirmed"]) == (None, held["assignment"])
+    assert reply["prefetched"]["task"] not in (shown["task"], held["task"])
+    renewed = send(labeler, f"assignments/{held['assignment']}/renew").json()
+    assert (set(renewed), renewed["state"]) == ({"state", "lease_expires_at"}, "leased")
+    skipped = {"reason": "unclear", "note": "cut off", "holds": reply["prefetched"]["assignment"]}
+    last = send(labeler, f"assignments/{held['assignment']}/skip", skipped).json()
+    assert (last["next"], last["confirmed"]) == (None, reply["prefetched"]["assignment"])
+    assert Assignment.objects.get(pk=held["assignment"]).skip_reason == "unclear: cut off"
+    assert send(labeler, "next", {"holds": "x"}).status_code == 400
+
+
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_signed_out_is_refused(project: Project, method: str, path: str) -> None:
     assert send(APIClient(), path, method=method).status_code == 401
@@ -119,8 +142,9 @@ def test_another_persons_assignment_is_not_there(project: Project, ada: Access, 
         send(other, f"assignments/{held}/draft", {"draft": {"text": "mine now"}}, "put"),
         send(other, f"assignments/{held}/submit", an_answer(text="mine now")),
         send(other, f"assignments/{held}/skip", {"reason": "not mine"}),
+        send(other, f"assignments/{held}/renew"),
     ]
-    assert [reply.status_code for reply in replies] == [404, 404, 404]
+    assert {reply.status_code for reply in replies} == {404}
     assert Assignment.objects.get().draft is None and not Demonstration.objects.exists()
 
 
@@ -147,7 +171,7 @@ def test_the_same_persons_assignment_in_another_project_is_not_there(project: Pr
         ("skip", "post", {"reason": " "}, "reason"),
         ("draft", "put", {"text": "x"}, "draft"),
         ("draft", "put", {"draft": [1]}, "draft"),
-        ("draft", "put", {"draft": {"text": "x" * 200_001}}, "at most 200,000 bytes"),
+        ("draft", "put", {"draft": {"text": "x" * 600_001}}, "at most 600,000 bytes"),
     ],
 )
 def test_bad_input_is_answered_with_what_was_expected(
@@ -171,6 +195,13 @@ def test_broken_and_endless_bodies_are_refused(project: Project, ada: Access, co
     held = send(labeler, "next").json()["next"]["assignment"]
     reply = labeler.put(f"{ROOT}/assignments/{held}/draft", content, content_type="application/json")
     assert reply.status_code == status
+
+
+@pytest.mark.parametrize("number", [2**63, 10**30])
+def test_an_assignment_of_a_number_that_no_row_has_is_not_there(ada: Access, number: int) -> None:
+    for path, method in (("renew", "post"), ("draft", "put"), ("submit", "post"), ("skip", "post")):
+        body = {"draft": {}, "reason": "no"} if path != "submit" else an_answer(text="x")
+        assert send(client(ada), f"assignments/{number}/{path}", body, method).status_code == 404
 
 
 def test_twice_is_once_and_another_answer_is_a_conflict(project: Project, ada: Access) -> None:

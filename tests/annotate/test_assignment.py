@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from annotate import assignment as assignments
-from annotate import leases, submissions
-from annotate.models import Assignment, Task
+from annotate import leases, protocols, submissions
+from annotate.models import Assignment, Protocol, Task
 from rlhf.access import Access
 from rlhf.models import Project
 from tests.annotate import rows
@@ -56,6 +56,8 @@ def test_higher_priority_comes_first(project: Project, ada: Access) -> None:
 
 
 def test_every_open_task_is_reached_in_the_end(project: Project, ada: Access) -> None:
+    asked = protocols.protocol(project=project, kind=Protocol.Kind.DEMONSTRATE)
+    protocols.revise(protocol=asked, auto_pause=False)  # all answers come at the same moment
     tasks = {rows.task(project=project).pk for _ in range(40)}
     done = set()
     while (held := assignments.next_task(access=ada, now=NOW)) is not None:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from annotate import assignment as assignments
-from annotate import datasets, imports, submissions
-from annotate.models import Assignment, Ranking, Task
+from annotate import batches, datasets, gold_files, imports, protocols, submissions
+from annotate.models import Assignment, Ranking, Submission, Task
 from rlhf.access import Access
+from rlhf.learning import tables
+from rlhf.learning.records import comparisons
 from rlhf.models import Project
+from rlhf.prompts import annotated
 from tests.annotate import rows
 from tests.annotate.rows import NOW
 
@@ -118,3 +123,76 @@ not json
 def test_a_file_without_a_good_row_is_refused(content: bytes) -> None:
     with pytest.raises(imports.BadDemonstrationFile, match="d.jsonl: expected"):
         imports.parse(name="d.jsonl", content=content)
+
+
+def edited_ranking(project: Project, who: Access, **asks: object) -> tuple[Task, dict]:
+    """A pair of which the answer "good" is chosen and edited to "better"."""
+    protocol = protocols.protocol(project=project, kind="rank")
+    protocols.revise(protocol=protocol, num_completions=2, edit_best=True, **asks)
+    task = rows.ranking_task(project=project, texts=["bad", "good"])
+    held = assignments.next_task(access=who, now=NOW)
+    assert held is not None
+    texts = dict(held.task.completions.values_list("pk", "text"))
+    best = next(key for key, pk in zip("ab", held.order_shown, strict=True) if texts[pk] == "good")
+    reply = submissions.Answer(
+        submission_id=rows.new_id(), ranks={best: 1, "ab".replace(best, ""): 2},
+        edited={"key": best, "text": "better"}, strength=3 if asks.get("strength") else None,
+    )  # fmt: skip
+    submissions.submit(access=who, assignment_id=held.pk, answer=reply, now=NOW)
+    return task, next(datasets.ranking_rows(project=project, iteration=0, old_weight=1))
+
+
+def test_an_edited_answer_is_exported_above_the_chosen_one_and_that_above_the_rejected(
+    project: Project, ada: Access
+) -> None:
+    task, row = edited_ranking(project, ada, strength="four", allow_ties=False)
+
+    best_first = [text for _, text in sorted(zip(row["ranks"], row["completions"], strict=True))]
+    assert best_first == ["better", "good", "bad"]
+    assert (row["ranks"], row["edited"], row["strength"], row["strength_scale"]) == ([3, 2, 1], True, 3, "four")
+    shown = list(task.task_completions.values_list("completion_id", flat=True))
+    assert row["completion_ids"] == [*shown, -row["ranking_id"]]
+    pairs = comparisons(row["ranks"])
+    won_over = zip(pairs.winners, pairs.losers, strict=True)
+    better_than = {(row["completions"][winner], row["completions"][loser]) for winner, loser in won_over}
+    assert better_than == {("better", "good"), ("better", "bad"), ("good", "bad")}
+
+
+def test_rankings_of_every_shape_fit_the_table_and_come_back(project: Project, ada: Access, tmp_path: Path) -> None:
+    edited_ranking(project, ada)
+    rows.ranking_task(project=project, texts=["x", "y"])
+    answer(ada, best_first=["y", "x"])
+    found = list(datasets.ranking_rows(project=project, iteration=0, old_weight=1))
+    tables.write_table(tmp_path / "r.parquet", tables.RANKINGS, found)
+    tables.write_jsonl(tmp_path / "r.jsonl", tables.RANKINGS, found)
+    assert tables.read_table(tmp_path / "r.parquet", tables.RANKINGS) == found
+    assert tables.read_jsonl(tmp_path / "r.jsonl", tables.RANKINGS) == found
+    assert [row["edited"] for row in found] == [True, False]
+
+
+def test_the_scale_of_strength_is_that_under_which_it_was_given(project: Project, ada: Access) -> None:
+    edited_ranking(project, ada, strength="four", allow_ties=False)
+    protocols.revise(protocol=protocols.protocol(project=project, kind="rank"), strength="seven")
+    (row,) = datasets.ranking_rows(project=project, iteration=0, old_weight=1)
+    assert row["strength_scale"] == "four"
+
+
+def test_answers_to_gold_tasks_teach_no_model(project: Project, ada: Access) -> None:
+    protocol = protocols.protocol(project=project, kind="rank")
+    gold = b'{"prompt": "Greet", "completions": ["Hello", "Go"], "ranks": [1, 2]}'
+    parsed = gold_files.parse(name="g.jsonl", content=gold, protocol=protocol)
+    batches.open_gold(project=project, protocol=protocol, rows=parsed.tasks, now=NOW)
+    task = Task.objects.get()
+    held = Assignment.objects.create(
+        task=task, labeler=ada.user, slot=0, state="leased", lease_expires_at=NOW,
+        order_shown=list(task.task_completions.values_list("completion_id", flat=True)),
+    )  # fmt: skip
+
+    reply = submissions.Answer(submission_id=rows.new_id(), ranks={"a": 1, "b": 2})
+    submissions.submit(access=ada, assignment_id=held.pk, answer=reply, now=NOW)
+
+    assert Submission.objects.get().gold_score == 1.0
+    assert not list(datasets.ranking_rows(project=project, iteration=0, old_weight=1))
+    assert not annotated(project=project).exists()
+    assert batches.progress(project=project, batch=task.batch) == batches.Progress(num_tasks=0, num_done=0)
+    assert batches.close(project=project, batch=task.batch) == 0

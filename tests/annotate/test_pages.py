@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import re
+from pathlib import Path
+
 import pytest
+from django.contrib.staticfiles import finders
 from django.test import Client
 
+from annotate import pauses
 from annotate.models import Assignment
 from rlhf.access import Access
 from rlhf.models import Project, Role
@@ -33,6 +39,26 @@ def test_a_hostile_draft_cannot_leave_the_data_of_the_page(client: Client, proje
 def test_an_empty_queue_says_so(client: Client, project: Project, ada: Access) -> None:
     client.force_login(ada.user)
     assert "Nothing to label right now" in client.get(URL).content.decode()
+
+
+def test_a_paused_person_is_told_so_in_place_of_a_task(client: Client, project: Project, ada: Access) -> None:
+    rows.task(project=project)
+    pauses.pause(project=project, labeler=ada.user, reason="half of the gold tasks were wrong", now=rows.NOW)
+    client.force_login(ada.user)
+    answer = client.get(URL)
+    assert answer.status_code == 200
+    assert "half of the gold tasks were wrong" in answer.content.decode()
+    assert not Assignment.objects.exists()
+
+
+def test_the_scripts_of_the_page_weigh_less_than_100_kb(client: Client, project: Project, ada: Access) -> None:
+    client.force_login(ada.user)
+    page = client.get(URL).content.decode()
+    named = {name for name in re.findall(r'<script[^>]* src="/static/([^"?]+)', page) if name != "labeling.js"}
+    own = [Path("static/labeling.js"), *Path("static/labeling").glob("*.js")]
+    paths = [*own, *(Path(str(finders.find(name))) for name in named)]
+    assert {"Sortable.min.js", "diff.min.js"} <= {path.name for path in paths}
+    assert sum(len(gzip.compress(path.read_bytes())) for path in paths) < 100_000
 
 
 def test_signed_out_people_are_sent_to_the_sign_in_page(client: Client, project: Project) -> None:

@@ -31,7 +31,7 @@ def person(
                 assignment_id=index, ranks=mine, places=tuple(range(size)), shown_characters=SHOWN,
                 gold_score=order_share(truth, mine) if is_gold else None,
                 seconds=SHORT_S if draw.random() < fast else LONG_S,
-                trusted=() if is_gold else tuple(tuple(careful(draw, qualities)) for _ in range(others)),
+                others=() if is_gold else tuple(tuple(careful(draw, qualities)) for _ in range(others)),
             )
         )  # fmt: skip
     return answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -25,10 +26,13 @@ TIMEOUT_MS = 15_000  # a loaded machine takes its time
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screens", help="folder for the pictures that test_screens.py takes (default: a temporary one)")
     parser.addoption("--readme-images", help="a finished demo's HONE_VAR: write docs/images from it")
+    parser.addoption("--labeling-images", action="store_true", help="write docs/images/labeling")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    pictures = [] if config.getoption("--readme-images") else [i for i in items if "readme_images" in i.nodeid]
+    options = {"readme_images": "--readme-images", "labeling_images": "--labeling-images"}
+    unwanted = [module for module, option in options.items() if not config.getoption(option)]
+    pictures = [item for item in items if any(module in item.nodeid for module in unwanted)]
     browser_tests = [item for item in items if item.get_closest_marker("browser") and item not in pictures]
     left_out = pictures + (browser_tests if CHROMIUM is None else [])
     if left_out:
@@ -55,12 +59,31 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Serve
         yield running
 
 
+@pytest.fixture(scope="session")
+def fleet(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], services.Servers]]:
+    """fleet("sqlite") or fleet("postgresql"): two web processes behind one address, started once a session."""
+    with contextlib.ExitStack() as stack:
+        started: dict[str, services.Servers] = {}
+
+        def start(kind: str) -> services.Servers:
+            if kind not in started:
+                database, folder = "", tmp_path_factory.mktemp("var")
+                if kind == "postgresql":
+                    database = stack.enter_context(services.new_database(url=postgres_url))
+                running = services.servers(num=1, database_url=database, var=folder, WEB_CONCURRENCY="2")
+                started[kind] = stack.enter_context(running)
+                started[kind].run("-m", "tests.browser", "world", "people")
+            return started[kind]
+
+        yield start
+
+
 @pytest.fixture
 def world(servers: services.Servers) -> Callable[..., dict[str, Any]]:
     """world("labeling") makes that project in the servers' database and tells its slug (tests/browser/world.py)."""
 
-    def make(*arguments: str) -> dict[str, Any]:
-        return json.loads(servers.run("-m", "tests.browser", "world", *arguments).splitlines()[-1])
+    def make(*arguments: str, module: str = "world") -> dict[str, Any]:
+        return json.loads(servers.run("-m", "tests.browser", module, *arguments).splitlines()[-1])
 
     return make
 

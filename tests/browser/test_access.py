@@ -6,6 +6,7 @@ The pages are opened state by state (tests/browser/rooms.py), light and dark, in
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.browser.conftest import PASSWORD, Visitor
 pytestmark = pytest.mark.browser
 
 ENGLISH, CHINESE = "en-US", "zh-CN"
+EXPECTED = re.compile(r"404 \(Not Found\)|ERR_FAILED")  # the missing page, and the answer that could not be sent
 # Where the focus is, whether a person sees it, and how it is marked.
 FOCUS = """() => {
   const at = document.activeElement, style = getComputedStyle(at), box = at.getBoundingClientRect();
@@ -31,6 +33,17 @@ FOCUS = """() => {
     isOnScreen: box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
     isCovered: !(top && (at.contains(top) || top.contains(at) || at.labels?.[0]?.contains(top))),
   };
+}"""
+# What a person sees or hears of the page's own words: not the texts of the tasks, not names, not keys.
+ENGLISH_TEXTS = """() => {
+  const own = 'main, header.site, dialog[open]', others = '.prose, [dir=auto], [lang], kbd, code, .menu, #notices h3';
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+  const isShown = (element) => element.checkVisibility() && element.closest(own) && !element.closest(others);
+  while (walker.nextNode()) if (isShown(walker.currentNode.parentElement)) found.push(walker.currentNode.data);
+  for (const element of document.querySelectorAll('[aria-label], [title], [placeholder]'))
+    if (isShown(element)) found.push(element.ariaLabel, element.title, element.placeholder);
+  const names = /Hone|Kind answers: [a-z-]+|Ctrl|Enter/g;
+  return found.filter((text) => /[a-z]{3}/i.test((text ?? '').replaceAll(names, '')));
 }"""
 
 
@@ -46,12 +59,13 @@ def test_axe_finds_nothing_on_any_labeler_page(
 ) -> None:
     found: list[str] = []
     person = visitor(width=width, locale=locale)
-    for name, page in states(person, rooms):
+    for name, page in every_state(person, visitor(width=width, locale=locale), rooms):
         found += [f"{name}: {line}" for line in axe.violations(page)]
-        overflow = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
-        found += [f"{name}: {overflow} px wider than {width} px"] if overflow > 0 else []
+        found += [f"{name}: {text!r} is English" for text in page.evaluate(ENGLISH_TEXTS)] if locale == CHINESE else []
+        wide = page.evaluate("() => document.documentElement.scrollWidth")
+        found += [f"{name}: {wide} px wide on a screen of {width} px"] if wide > width else []
     assert found == []
-    assert [line for line in person.complaints if "404 (Not Found)" not in line] == []
+    assert [line for line in person.complaints if not EXPECTED.search(line)] == []
 
 
 def test_the_focus_is_always_seen(visitor: Callable[..., Visitor], rooms: dict[str, str]) -> None:
@@ -66,6 +80,11 @@ def test_the_focus_is_always_seen(visitor: Callable[..., Visitor], rooms: dict[s
             assert lost == [], f"{name} at {width} px"
 
 
+def every_state(person: Visitor, reviewer: Visitor, rooms: dict[str, str]) -> Iterator[tuple[str, Page]]:
+    yield from states(person, rooms)
+    yield from states_of_a_reviewer(reviewer, rooms)
+
+
 def states(person: Visitor, rooms: dict[str, str]) -> Iterator[tuple[str, Page]]:
     """Each state of the labeler's pages, while it is open."""
     page = person.go("/login")
@@ -78,21 +97,78 @@ def states(person: Visitor, rooms: dict[str, str]) -> Iterator[tuple[str, Page]]
     for name, slug in rooms.items():
         label(person, slug)
         yield name, page
-    label(person, rooms["rank"])
-    for name, keys in {"keys": "?", "skip": "s", "guidelines": "g"}.items():
-        page.keyboard.press(keys)
-        yield name, page
-        page.keyboard.press("Escape")
+        yield from states_within(page, name)
+    for name in ("compared", "qualifying", "warned", "paused"):
+        yield f"own-{name}", person.go(f"/p/{rooms[name]}/label/me/")
+
+
+def states_of_a_reviewer(person: Visitor, rooms: dict[str, str]) -> Iterator[tuple[str, Page]]:
+    """What the manager sees of the labelers and their answers."""
+    page = person.go("/login")
+    sign_in(page, "admin")
+    for name in ("compared", "paused"):
+        yield f"labelers-{name}", person.go(f"/p/{rooms[name]}/labelers/")
+        page.get_by_role("main").get_by_role("link", name="labeler").first.click()
+        yield f"labeler-{name}", page
+    yield "adjudication", person.go(f"/p/{rooms['compared']}/adjudication/")
+    page.locator("main tbody a").first.click()
+    yield "adjudicate", page
+
+
+def states_within(page: Page, room: str) -> Iterator[tuple[str, Page]]:
+    """What a person may do in that room, and what the page looks like then."""
+    if room == "rank":
+        for name, key in {"keys": "?", "skip": "s", "guidelines": "g"}.items():
+            page.keyboard.press(key)
+            yield name, page
+            page.keyboard.press("g" if name == "guidelines" else "Escape")
+    elif room == "compare":
+        for name, key in {"differences": "d", "raw": "r"}.items():
+            page.keyboard.press(key)
+            yield name, page
+    elif room == "arabic":
+        page.get_by_role("radio").first.click()
+        page.keyboard.press("e")
+        page.keyboard.type("!")
+        yield "edit", page
+    elif room == "warned":
+        page.locator(".warning .primary").click()
+        yield "llama2", page
+    elif room == "qualifying":
+        answer(page)
+        expect(page.locator(".feedback")).to_be_visible()
+        yield "feedback", page
+    elif room == "answered":
+        yield from states_after_an_answer(page)
+
+
+def states_after_an_answer(page: Page) -> Iterator[tuple[str, Page]]:
+    answer(page)
+    expect(page.locator("#undo-button")).to_be_visible()
+    page.keyboard.press("u")
+    expect(page.locator("#keep-button")).to_be_visible()
+    yield "undone", page
+    page.locator("#keep-button").click()
+    page.route("**/submit", lambda route: route.abort())
+    answer(page)
+    expect(page.locator("#notices .notice")).to_be_visible()
+    yield "unsent", page
+    page.unroute("**/submit")
+
+
+def answer(page: Page) -> None:
+    """Say that A is better."""
+    page.get_by_role("radio").first.click()
+    page.locator("#submit-button").click()
 
 
 def label(person: Visitor, slug: str) -> None:
     person.go(f"/p/{slug}/label/")
-    expect(person.page.locator("#workspace[aria-busy], #labeling")).to_be_visible()
-    person.page.wait_for_load_state("networkidle")
+    expect(person.page.locator("#workspace[data-assignment], #workspace .empty h2")).to_be_attached()
 
 
-def sign_in(page: Page) -> None:
-    page.locator("[name=username]").fill("labeler")
+def sign_in(page: Page, name: str = "labeler") -> None:
+    page.locator("[name=username]").fill(name)
     page.locator("[name=password]").fill(PASSWORD)
     with page.expect_navigation():
         page.locator("[name=password]").press("Enter")

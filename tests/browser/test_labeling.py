@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visitor
 
@@ -79,78 +79,6 @@ def test_text_is_there_again_after_the_tab_was_closed_and_on_another_machine(
     expect(elsewhere.go("/p/closed-tab/label/").locator("#answer")).to_have_value("One. Two.")
 
 
-def test_a_submit_without_network_keeps_the_text_and_can_be_tried_again(
-    labeler: Visitor, world: Callable[..., dict[str, Any]]
-) -> None:
-    world("labeling", "offline")
-    page = labeler.go("/p/offline/label/")
-    page.locator("#answer").fill(ANSWER)
-    labeler.context.set_offline(True)
-    page.keyboard.press("Control+Enter")
-    expect(page.get_by_role("alert")).to_contain_text("Your answer is not saved yet")
-    expect(page.locator("#answer")).to_have_value(ANSWER)
-    labeler.context.set_offline(False)
-    page.get_by_role("button", name="Try again").press("Enter")
-    expect(page.locator(".completion")).to_have_count(4)
-    assert world("submissions", "offline")["bodies"] == [{"text": ANSWER}]
-
-
-def test_an_answer_whose_confirmation_got_lost_is_stored_once(
-    labeler: Visitor, world: Callable[..., dict[str, Any]]
-) -> None:
-    world("labeling", "lost-reply")
-    page = labeler.go("/p/lost-reply/label/")
-
-    def lose_the_reply(route: Route) -> None:
-        route.fetch()  # the server stores it; the browser never hears so
-        route.abort()
-
-    page.route("**/submit", lose_the_reply, times=1)
-    page.locator("#answer").fill(ANSWER)
-    page.keyboard.press("Control+Enter")
-    expect(page.get_by_role("alert")).to_contain_text("Your answer is not saved yet")
-    page.reload()  # the page offers the unconfirmed answer again by itself
-    expect(page.locator(".completion")).to_have_count(4)
-    assert world("submissions", "lost-reply")["bodies"] == [{"text": ANSWER}]
-
-
-def test_signed_out_means_sign_in_in_a_new_tab_and_try_again(
-    labeler: Visitor, world: Callable[..., dict[str, Any]]
-) -> None:
-    world("labeling", "signed-out")
-    page = labeler.go("/p/signed-out/label/")
-    page.locator("#answer").fill(ANSWER)
-    labeler.context.clear_cookies()
-    page.keyboard.press("Control+Enter")
-    with labeler.context.expect_page() as opened:
-        page.get_by_role("link", name="Sign in in a new tab").click()
-    labeler.sign_in("labeler", page=opened.value)
-    expect(page.locator("#answer")).to_have_value(ANSWER)
-    page.get_by_role("button", name="Try again").click()
-    expect(page.locator(".completion")).to_have_count(4)
-    assert world("submissions", "signed-out")["bodies"] == [{"text": ANSWER}]
-
-
-def test_the_second_tab_sees_what_is_stored_and_keeps_its_own_text(
-    labeler: Visitor, world: Callable[..., dict[str, Any]]
-) -> None:
-    world("labeling", "two-tabs")
-    first, second = labeler.page, labeler.new_page()
-    for page in (first, second):
-        page.goto(f"{labeler.url}/p/two-tabs/label/")
-        expect(page.locator("#answer")).to_be_focused()
-    first.locator("#answer").fill(ANSWER)
-    second.locator("#answer").fill("Something else.")
-    first.keyboard.press("Control+Enter")
-    expect(first.locator(".completion")).to_have_count(4)
-    second.keyboard.press("Control+Enter")
-    expect(second.get_by_role("alert")).to_contain_text(ANSWER)
-    expect(second.locator("#answer")).to_have_value("Something else.")
-    second.get_by_role("button", name="Leave it so and go on").click()
-    expect(second.locator(".completion")).to_have_count(4)
-    assert world("submissions", "two-tabs")["bodies"] == [{"text": ANSWER}]
-
-
 def test_letters_can_be_dragged_between_the_ranks(labeler: Visitor, world: Callable[..., dict[str, Any]]) -> None:
     world("ranking", "dragged")
     page = labeler.go("/p/dragged/label/")
@@ -168,7 +96,8 @@ def test_on_a_phone_ranks_are_tapped(visitor: Callable[..., Visitor], world: Cal
     person.sign_in("labeler")
     page = person.go("/p/phone/label/")
     for key, rank in {"a": 2, "b": 1, "c": 2, "d": 3}.items():
-        page.locator(f".completion[data-key={key}]").get_by_role("button", name=str(rank), exact=True).tap()
+        page.get_by_role("tab", name=f"Answer {key.upper()}").tap()
+        page.locator(f".completion[data-key={key}]").get_by_role("radio", name=str(rank), exact=True).tap()
     page.get_by_role("button", name="Submit").tap()
     expect(page.locator("#pace")).to_contain_text("1 done today")
     assert world("submissions", "phone")["bodies"] == [{"ranks": {"a": 2, "b": 1, "c": 2, "d": 3}}]
@@ -180,14 +109,14 @@ def test_no_single_key_destroys_work(labeler: Visitor, world: Callable[..., dict
     expect(page.locator(".completion")).to_have_count(4)
     for digit in "1123":
         page.keyboard.press(digit)
-    pressed = page.locator(".rank-buttons [aria-pressed=true]")
+    pressed = page.locator(".rank-buttons [aria-checked=true]")
     for key in [*"abcdefghijklmnopqrstuvwxy", "Escape", "Tab", "Delete", "z", "Backspace", "z", "0", "z"]:
         page.keyboard.press(key)
         if page.locator("dialog[open]").count():
             page.keyboard.press("Escape")
     expect(pressed).to_have_text(["1", "1", "2", "3"])
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog")).to_contain_text("undo the last change of ranks")
+    expect(page.get_by_role("dialog")).to_contain_text("take the last choice back")
     assert world("submissions", "any-key")["bodies"] == []
 
 

@@ -77,6 +77,17 @@ def labeling(slug: str) -> dict[str, Any]:
     return {"slug": slug, "texts": NOTES}
 
 
+def writing(*slugs: str) -> dict[str, Any]:
+    """In each project three demonstrations to write."""
+    for slug in slugs:
+        made = project(slug=slug, name="Kind answers")
+        for number in range(3):
+            rows.task(
+                project=made, kind="demonstrate", prompt=_prompt(made, f"How do I ask for {number + 1} days off?")
+            )
+    return {"slugs": slugs}
+
+
 def ranking(slug: str) -> dict[str, Any]:
     """Two rankings, nothing else."""
     made = project(slug=slug, name="Kind answers")
@@ -135,6 +146,7 @@ def _prompt(made: Project, text: str) -> Prompt:
 PLACES: dict[str, Callable[..., dict[str, Any]]] = {
     "people": people,
     "labeling": labeling,
+    "writing": writing,
     "ranking": ranking,
     "research": research,
     "freeze": freeze,

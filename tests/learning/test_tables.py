@@ -42,6 +42,16 @@ def test_rows_come_back_as_they_went(tmp_path: Path) -> None:
     assert read_jsonl(tmp_path / "t.jsonl", RANKINGS) == ROWS
 
 
+def test_a_file_frozen_before_columns_came_reads_as_what_nobody_was_asked_then(tmp_path: Path) -> None:
+    later = {"edited", "strength", "strength_scale", "all_bad", "names_itself", "adjudicated"}
+    table = pa.Table.from_pylist(ROWS, schema=RANKINGS).drop_columns(sorted(later))
+    pq.write_table(table, tmp_path / "t.parquet")
+    old = [{name: value for name, value in row.items() if name not in later} for row in ROWS]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in old), encoding="utf-8")
+    assert read_table(tmp_path / "t.parquet", RANKINGS) == ROWS
+    assert read_jsonl(tmp_path / "t.jsonl", RANKINGS) == ROWS
+
+
 def test_no_rows_is_a_table_too(tmp_path: Path) -> None:
     write_table(tmp_path / "t.parquet", RANKINGS, [])
     assert read_table(tmp_path / "t.parquet", RANKINGS) == []

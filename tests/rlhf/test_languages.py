@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.test import Client
+from django.utils import translation
 from pytest_django.fixtures import Settings
 
 from rlhf import languages
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def the_usual_language_afterwards() -> Iterator[None]:
+    """A request leaves its language in the thread; the next one brings its own, but a test need not make one."""
+    yield
+    translation.deactivate()
 
 
 def test_a_page_speaks_what_the_browser_asks_for_and_says_so(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.utils import timezone
 from annotate.models import Protocol, Task
 from rlhf import evaluations, loop_settings, versions
 from rlhf.evaluations import NewVerdict
-from rlhf.models import Estimate, Evaluation, ModelVersion, Project, Promotion, Prompt, Run
+from rlhf.models import Estimate, Evaluation, ModelVersion, Project, Promotion, Prompt, Run, Verdict
 from tests.annotate import rows as labeling
 from tests.rlhf import rows
 from tests.workers import world
@@ -143,6 +144,27 @@ def test_people_decide_once_every_comparison_is_in(
     assert used is not None and used.evaluation == evaluation
     assert (used.judge.kind, used.num_verdicts) == ("people", 4)
     assert Run.objects.filter(kind="estimate").count() == 2
+
+
+def test_a_verdict_that_took_the_place_of_another_is_estimated_before_the_decision(
+    v0: ModelVersion, v1: ModelVersion, held_out: list[Prompt], cpu: Worker
+) -> None:
+    evaluation = bring_to_comparing(v1, v0, held_out, "Many more words.")
+    estimate(v1, v0, cpu)
+    world.answer_everything(who=world.labeler(project=v1.project))
+    evaluate(v1, v0)  # asks for the estimate of all four
+    old = Verdict.objects.filter(judge__kind="people").earliest("id")
+    cpu.work()
+    evaluations.withdraw_verdicts(verdicts=Verdict.objects.filter(pk=old.pk), now=timezone.now())
+    changed = NewVerdict(old.prompt_id, old.candidate_completion_id, old.baseline_completion_id, 0.0, old.rater)
+    changed = replace(changed, position=old.position, replicate=1)
+    evaluations.record_verdicts(evaluation=evaluation, judge=old.judge, verdicts=[changed])
+
+    estimate(v1, v0, cpu)
+    evaluate(v1, v0)
+
+    used = Promotion.objects.get(candidate=v1).estimate
+    assert used is not None and (used.num_verdicts, used.wins, used.losses) == (4, 3, 1)
 
 
 def test_comparisons_that_stay_away_leave_the_current_version(

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from annotate.models import Task
+from annotate.models import Demonstration, Task
 from rlhf import loop_settings, runs, versions
 from rlhf.learning.starter import Starter
 from rlhf.models import Estimate, Evaluation, Judge, ModelVersion, Project, Promotion, Run
@@ -170,3 +170,18 @@ def test_settings_that_the_loop_does_not_know_stop_the_planning() -> None:
     project = hands.project(num_prompt=5)
     with pytest.raises(loop_settings.BadLoopSettings, match="unknown settings.*num_prompt"):
         loop.plan(project=project, now=NOW)
+
+
+def test_answers_set_aside_after_the_freeze_hold_nothing_up_and_plan_nothing_twice(hand: Worker) -> None:
+    project = hands.project()
+    to_the_decision(project, hand)
+    before = list(Run.objects.values_list("plan_key", flat=True))
+    Task.objects.filter(kind__in=("demonstrate", "rank")).update(state="open", num_submitted=0)  # as a pause does it
+    Demonstration.objects.update(counts=False)
+
+    assert turn_until_idle(project=project, worker=hand) == []
+    assert list(Run.objects.values_list("plan_key", flat=True)) == before
+    while open_batches(project).keys() & {"compare/1/v0"}:
+        label(project=project)
+    assert turn_until_idle(project=project, worker=hand) == ["freeze/verdicts/1/27", "estimate/1/27"]
+    assert Promotion.objects.filter(candidate__name="v1").exists()

@@ -53,6 +53,9 @@ def project(*, model: Path, num_prompts: int = 60, slug: str = "small", **settin
     pairs = [(WORDS[i % 12], WORDS[(i * 5 + 1) % 12]) for i in range(num_prompts)]
     texts = [f"Tell me about the {one} and the {other}, no. {i}" for i, (one, other) in enumerate(pairs)]
     add(project=made, prompts=[new_prompt(value=text) for text in texts], source="test")
+    for kind in (Protocol.Kind.DEMONSTRATE, Protocol.Kind.RANK, Protocol.Kind.COMPARE):
+        asked = protocols.protocol(project=made, kind=kind)
+        protocols.revise(protocol=asked, auto_pause=False)  # these people answer faster than anybody reads
     protocols.revise(protocol=protocols.protocol(project=made, kind=Protocol.Kind.RANK), num_completions=3)
     return made
 

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,7 +109,8 @@ def wilson(share: float, size: float) -> tuple[float, float]:
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
-def _signs(ranks: Sequence[int]) -> Floats:
+@lru_cache(maxsize=4_096)  # people rank few completions: the same ranks come again and again
+def _signs(ranks: tuple[int, ...]) -> Floats:
     """(n (n - 1) / 2,): -1 where the first of a pair is better, 0 for a tie, 1 where it is worse."""
     values = np.asarray(ranks)
     first, second = np.triu_indices(len(values), k=1)
@@ -119,7 +121,7 @@ def _signs(ranks: Sequence[int]) -> Floats:
 def _same_order(pairs: Sequence[Pair]) -> tuple[float, float]:
     same = total = 0.0
     for first, second in pairs:
-        a, b = _signs(first), _signs(second)
+        a, b = _signs(tuple(first)), _signs(tuple(second))
         same += float((a == b).sum())
         total += a.size
     return same, total
@@ -128,7 +130,7 @@ def _same_order(pairs: Sequence[Pair]) -> tuple[float, float]:
 def _taus(pairs: Sequence[Pair]) -> tuple[float, float]:
     total = num = 0.0
     for first, second in pairs:
-        a, b = _signs(first), _signs(second)
+        a, b = _signs(tuple(first)), _signs(tuple(second))
         scale = math.sqrt(float((a != 0).sum()) * float((b != 0).sum()))
         if scale:
             total += float((a * b).sum()) / scale
@@ -148,9 +150,10 @@ def _ratio(sums: Floats, seed: int) -> Agreement:
 
 def _resampled(rows: Floats, seed: int) -> Floats:
     """(RESAMPLES, C): sums over as many tasks as there are, drawn with replacement; rows: (T, C)."""
-    draw = np.random.default_rng(seed)
-    times = draw.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=RESAMPLES)
-    result: Floats = times @ rows
+    num = len(rows)
+    drawn = np.random.default_rng(seed).integers(num, size=(RESAMPLES, num)) + num * np.arange(RESAMPLES)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=RESAMPLES * num).reshape(RESAMPLES, num)
+    result: Floats = times.astype(np.float64) @ rows
     return result
 
 
