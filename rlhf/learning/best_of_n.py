@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from rlhf.learning import checkpoint, loop, reward_model, tables
+from rlhf.learning import checkpoint, distributed, loop, reward_model, tables
 from rlhf.learning.configs import BestOfNConfig, InputError
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.reward_model import RewardModel
@@ -40,9 +40,11 @@ def run(folder: Path, config: BestOfNConfig) -> None:
         raise NothingChosen(f"{path}: found no prompt of the train split, expected at least one")
     work = loop.Run(folder, "best_of_n", config.engine, num_steps(len(prompts), config.batch_size, config.num_epochs))
     if not (folder / "rows.parquet").exists():
-        checkpoint.cut_metrics(folder, -1)  # an attempt that was stopped while it sampled; this one samples anew
+        if distributed.is_main():
+            checkpoint.cut_metrics(folder, -1)  # an attempt that was stopped while it sampled; this one samples anew
         rows = _sample_and_score(policy, prompts, work, config)
-        tables.write_table(folder / "rows.parquet", tables.BEST_OF_N_ROWS, rows)
+        work.write_rows(tables.BEST_OF_N_ROWS, rows)
+        distributed.wait_for_all()
     rows = tables.read_table(folder / "rows.parquet", tables.BEST_OF_N_ROWS)
     # 2. SFT on the best.
     chosen = _chosen(policy, prompts, rows, config)

@@ -11,7 +11,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,9 +22,9 @@ import transformers
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from rlhf.learning import checkpoint, distributed
+from rlhf.learning import checkpoint, distributed, lora
 from rlhf.learning.configs import ConfigError, EngineConfig, OptimizerConfig
-from rlhf.learning.tables import sha256
+from rlhf.learning.tables import sha256, write_table
 
 M = TypeVar("M")  # a micro-batch, of whatever kind the stage makes
 
@@ -157,10 +157,9 @@ def accumulate(
         NonFiniteLoss: names the rows; gradients are left as they are, no step was taken.
     """
     sums = {} if sums is None else sums
-    before, total = dict(sums), 0.0
-    for micro_batch, counts in (
-        distributed.share(list(micro_batches)) if distributed.size() > 1 else _all(micro_batches)
-    ):
+    before, total, several = dict(sums), 0.0, distributed.size() > 1
+    shared = distributed.share(list(micro_batches)) if several else ((one, True) for one in micro_batches)
+    for micro_batch, counts in shared:
         held = dict(sums)
         loss = loss_sum(micro_batch) / count
         value = float(loss.detach())
@@ -169,16 +168,11 @@ def accumulate(
         total += value if counts else 0.0
         if not counts:
             sums.update({name: held.get(name, 0.0) for name in sums})
-    if distributed.size() > 1:
-        added = {name: value - before.get(name, 0.0) for name, value in sums.items()} | {"": total}
-        added = distributed.sum_over_processes(added)
-        total = added.pop("")
-        sums.update({name: before.get(name, 0.0) + value for name, value in added.items()})
+    added = {name: value - before.get(name, 0.0) for name, value in sums.items()} if several else {}
+    added = distributed.sum_over_processes(added | {"": total})
+    total = added.pop("")
+    sums.update({name: before.get(name, 0.0) + value for name, value in added.items()})
     return total
-
-
-def _all(micro_batches: Iterable[M]) -> Iterator[tuple[M, bool]]:
-    return ((micro_batch, True) for micro_batch in micro_batches)
 
 
 def require_finite(loss: float, row_ids: Sequence[int]) -> None:
@@ -223,7 +217,7 @@ class Run:
         for name, model in self._models.items():
             distributed.load_model_state(model, saved["models"][name])
         for name, learner in self._learners.items():
-            distributed.load_optimizer_state(learner.model, learner.optimizer, saved["optimizers"][name])
+            distributed.load_optimizer_state(learner.optimizer, saved["optimizers"][name])
             learner.step = saved["optimizer_steps"][name]
         torch.set_rng_state(saved["random"])
         self.step = found.step
@@ -268,10 +262,11 @@ class Run:
     def save(self, state: Mapping[str, Any]) -> None:
         """Write a checkpoint of the current step."""
         everything = {
-            "models": {name: distributed.model_state(model) for name, model in self._models.items()},
+            "models": {
+                name: distributed.model_state(model, lora.trained_names(model)) for name, model in self._models.items()
+            },
             "optimizers": {
-                name: distributed.optimizer_state(learner.model, learner.optimizer)
-                for name, learner in self._learners.items()
+                name: distributed.optimizer_state(learner.optimizer) for name, learner in self._learners.items()
             },
             "optimizer_steps": {name: learner.step for name, learner in self._learners.items()},
             "random": torch.get_rng_state(),
@@ -283,6 +278,11 @@ class Run:
 
         if distributed.is_main():
             checkpoint.write(self.folder, self.step, write_files, self._environment)
+
+    def write_rows(self, schema: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows.parquet; one process of several does."""
+        if distributed.is_main():
+            write_table(self.folder / "rows.parquet", schema, rows)
 
     def finish(self, metrics: Mapping[str, Any], outputs: Sequence[str]) -> None:
         """Hash the outputs (files or directories, relative to the folder) and rename result.json into place."""

@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf.learning import checkpoint, loop, rankings, report, reward_model, tables
+from rlhf.learning import checkpoint, distributed, loop, lora, rankings, report, reward_model, tables
 from rlhf.learning.configs import RewardConfig
 from rlhf.learning.policy import load_policy, require_room
 from rlhf.learning.preference_losses import davidson_loss, pairwise_loss, rao_kupper_loss, tie_threshold
+from rlhf.learning.preparation import prepare
 from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.sampling import Prompt, sample
@@ -38,8 +39,7 @@ def run(folder: Path, config: RewardConfig) -> None:
     device = loop.set_up(config.engine)
     # 1. Model and rankings; gain and bias start anew, since the scores of an earlier model will move.
     rows = rankings.read(folder / "data" / "rankings.parquet")
-    loaded = reward_model.load(config.model, device, config.engine.seed, config.num_heads)
-    model = replace(loaded, gain=1.0, bias=0.0)
+    model = replace(_load(config, device), gain=1.0, bias=0.0)
     require_room(model.network, config.text)
     encoded = rankings.encode_rankings(model.tokenizer, rows, config.text, config.margin, config.labeler_weights)
     training, held_out = rankings.split(encoded, config.ties != "drop")
@@ -60,17 +60,26 @@ def run(folder: Path, config: RewardConfig) -> None:
     )
     raw = _score(model, _sequences(held_out), config)  # (N, H)
     rows_out = rankings.scored_rows(held_out, raw * model.gain + model.bias)
-    tables.write_table(folder / "rows.parquet", tables.REWARD_ROWS, rows_out)
+    work.write_rows(tables.REWARD_ROWS, rows_out)
     reward_model.save(model, folder / "model")
     # 5. The report card, for which smaller models may be trained.
     scores = raw.mean(1).tolist()
     scaling = _scaling(training, held_out, scores, config, work)
     labelers = {ranking.row["labeler"] for ranking in training}
     card = report.card(rankings.scored(held_out, scores), rankings.labels(encoded), labelers, scaling)
-    checkpoint.replace_text(folder / "report.json", json.dumps(card, indent=1))
+    if distributed.is_main():
+        checkpoint.replace_text(folder / "report.json", json.dumps(card, indent=1))
     counts = rankings.counts(encoded, training) | {"tie_threshold": config.tie_threshold}
     metrics = rankings.held_out_accuracy(held_out, scores) | counts | report.headline(card)
     work.finish(metrics, ["model", "report.json", "rows.parquet"])
+
+
+def _load(config: RewardConfig, device: torch.device) -> RewardModel:
+    model = reward_model.load(config.model, device, config.engine.seed, config.num_heads)
+    if config.lora is not None:
+        lora.add(model.network, config.lora, config.engine.seed, reward_model.HEAD)
+    prepare(config.engine, model.network)
+    return model
 
 
 def _batches(training: Sequence[EncodedRanking], done: int, config: RewardConfig) -> Iterator[list[EncodedRanking]]:
@@ -107,7 +116,8 @@ def _train_step(
         return loss_of_heads(scores, part, config)
 
     ties = config.ties != "drop"
-    parts = (collate(part, model.pad_id, device, ties) for part in rankings.parts(chosen, config.micro_batch_size))
+    size = distributed.micro_batch_size(config.micro_batch_size, len(chosen))
+    parts = (collate(part, model.pad_id, device, ties) for part in rankings.parts(chosen, size))
     total_weight = sum(ranking.weight for ranking in chosen)
     loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids, counts)
     learning_rate = learner.learning_rate
@@ -181,7 +191,7 @@ def _scaling(
 
 def _small_model(part: Sequence[EncodedRanking], config: RewardConfig, work: loop.Run) -> RewardModel:
     device = torch.device("cuda" if config.engine.device != "cpu" and torch.cuda.is_available() else "cpu")
-    model = reward_model.load(config.model, device, config.engine.seed, config.num_heads)
+    model = _load(config, device)
     steps = config.num_epochs * num_steps(len(part), config.batch_size, 1)
     learner = loop.Learner(model.network, config.optimizer, steps)
     for chosen in _batches(part, 0, config):

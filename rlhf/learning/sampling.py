@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from rlhf.learning import tables
+from rlhf.learning import distributed, tables
 from rlhf.learning.configs import SampleConfig
 from rlhf.learning.decoding import Decoder, Job
 from rlhf.learning.loop import Run, autocast, set_up
@@ -65,18 +65,36 @@ def sample(
         Samples ordered by prompt as given, then by sample index.
     """
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i].ids), i))
-    places = [(i, j) for i in order for j in range(num_samples)]
+    mine = order[distributed.rank() :: distributed.size()]
+    places = [(i, j) for i in mine for j in range(num_samples)]
+    found = _draw(policy, prompts, places, temperature, max_new_tokens, seed, batch_size, on_batch)
+    everyone = {place: one for part in distributed.gather(list(found.items())) for place, one in part}
+    return [everyone[i, j] for i in range(len(prompts)) for j in range(num_samples)]
+
+
+def _draw(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    places: Sequence[tuple[int, int]],
+    temperature: float,
+    max_new_tokens: int,
+    seed: int,
+    batch_size: int,
+    on_batch: Callable[[int, int], None] | None,
+) -> dict[tuple[int, int], Sample]:
+    found: dict[tuple[int, int], Sample] = {}
     if not places:
-        return []
+        return found
     jobs = [Job(i, prompts[i].ids, mix(seed, prompts[i].prompt_id, j)) for i, j in places]
     decoder = Decoder(policy, jobs, temperature=temperature, max_new_tokens=max_new_tokens, batch_size=batch_size)
-    found: dict[tuple[int, int], Sample] = {}
-    for place, drawn in decoder.run():
-        i, j = places[place]
-        found[i, j] = Sample(prompts[i].prompt_id, j, drawn.ids, drawn.finished, drawn.log_probability)
-        if on_batch is not None and (len(found) % batch_size == 0 or len(found) == len(places)):
-            on_batch(len(found), len(places))
-    return [found[i, j] for i in range(len(prompts)) for j in range(num_samples)]
+    several = distributed.size()  # progress is that of all, as if the others were as far as this one
+    with distributed.whole(policy.model):
+        for place, drawn in decoder.run():
+            i, j = places[place]
+            found[i, j] = Sample(prompts[i].prompt_id, j, drawn.ids, drawn.finished, drawn.log_probability)
+            if on_batch is not None and (len(found) % batch_size == 0 or len(found) == len(places)):
+                on_batch(several * len(found), several * len(places))
+    return found
 
 
 def sample_rows(policy: Policy, samples: Sequence[Sample]) -> list[dict[str, Any]]:
@@ -125,7 +143,7 @@ def run(folder: Path, config: SampleConfig) -> None:
             on_batch=on_batch,
         )
     seconds = time.monotonic() - started
-    tables.write_table(folder / "rows.parquet", tables.SAMPLE_ROWS, sample_rows(policy, samples))
+    run.write_rows(tables.SAMPLE_ROWS, sample_rows(policy, samples))
     run.finish(summary(samples, seconds), ["rows.parquet"])
 
 

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf.learning import tables
+from rlhf.learning import distributed, lora, tables
 from rlhf.learning.configs import InputError, SFTConfig
 from rlhf.learning.forward import token_log_probabilities
 from rlhf.learning.loop import Learner, Run, accumulate, autocast, epoch_order, set_up
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
+from rlhf.learning.preparation import prepare
 from rlhf.learning.text import Batch, Encoded, encode, over_all_tokens, right_pad
 
 _WINDOW = 8  # batches that are sorted by length together
@@ -78,7 +79,8 @@ def fit(
         batches = epoch_batches(lengths, batch_size, seed, epoch)
         for rows in batches[run.step - epoch * per_epoch :]:
             started = time.monotonic()
-            parts = [rows[i : i + micro_batch_size] for i in range(0, len(rows), micro_batch_size)]
+            size = distributed.micro_batch_size(micro_batch_size, len(rows))
+            parts = [rows[i : i + size] for i in range(0, len(rows), size)]
             micro_batches = (right_pad([sequences[i] for i in part], policy.pad_id, device) for part in parts)
             num_tokens = sum(len(sequences[i].completion_ids) for i in rows)
             learning_rate = learner.learning_rate
@@ -99,13 +101,15 @@ def fit(
 def mean_loss(policy: Policy, sequences: Sequence[Encoded], batch_size: int) -> float:
     """Mean negative log-likelihood of all completion tokens, in nats a token."""
     order = sorted(range(len(sequences)), key=lambda i: sequences[i].length)
-    total, num_tokens = 0.0, 0
-    for start in range(0, len(order), batch_size):
-        chosen = [sequences[i] for i in order[start : start + batch_size]]
-        batch = right_pad(chosen, policy.pad_id, policy.model.device)
-        total += float(negative_log_likelihood(policy, batch))
-        num_tokens += batch.num_completion_tokens
-    return total / num_tokens
+    sums = {"loss": 0.0, "tokens": 0.0}
+    groups = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    for rows, counts in distributed.share(groups):
+        batch = right_pad([sequences[i] for i in rows], policy.pad_id, policy.model.device)
+        loss = float(negative_log_likelihood(policy, batch))
+        sums["loss"] += loss if counts else 0.0
+        sums["tokens"] += batch.num_completion_tokens if counts else 0
+    sums = distributed.sum_over_processes(sums)
+    return sums["loss"] / sums["tokens"]
 
 
 def run(folder: Path, config: SFTConfig) -> None:
@@ -126,6 +130,9 @@ def run(folder: Path, config: SFTConfig) -> None:
     if not train:
         raise InputError(f"{folder}/data/demonstrations.parquet: found {len(rows)} rows, expected some of split train")
 
+    if config.lora is not None:
+        lora.add(policy.model, config.lora, config.engine.seed)
+    prepare(config.engine, policy.model)
     total_steps = num_steps(len(train), config.batch_size, config.num_epochs)
     run = Run(folder, "sft", config.engine, total_steps)
     learner = Learner(policy.model, config.optimizer, total_steps)

@@ -21,6 +21,8 @@ class EngineConfig:
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     # Of several processes (torchrun): weights on every one of them, or in pieces (FSDP2) where a card can't hold them.
     parallel: Literal["replicate", "shard"] = "replicate"
+    activation_checkpointing: bool = False  # layers run again for the gradient: less memory, a third more work
+    compile: bool = False  # torch.compile of norms and feed-forward layers; where it can't, a warning and no compiling
     checkpoint_every: int = 50  # optimiser steps (PPO: iterations) between checkpoints; 0 never
     log_every: int = 1  # steps between metric lines
 

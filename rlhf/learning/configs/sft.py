@@ -7,6 +7,7 @@ from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
 from rlhf.learning.configs.errors import check_batches
+from rlhf.learning.configs.lora import LoRAConfig
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class SFTConfig:
     num_epochs: int = 2
     batch_size: int = 64  # demonstrations per optimiser step
     micro_batch_size: int = 64  # demonstrations per forward
+    lora: LoRAConfig | None = None  # None: every weight is trained
     loss_on: Literal["completion", "all"] = "completion"  # all: pre-training on a mixed corpus
 
     def __post_init__(self) -> None:
