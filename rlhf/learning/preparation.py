@@ -31,8 +31,8 @@ def prepare(engine: EngineConfig, *models: PreTrainedModel) -> None:
 
 def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
     """The layers of a decoder: its longest list of modules."""
-    lists = [module for module in model.base_model.children() if isinstance(module, nn.ModuleList)]
-    return list(max(lists, key=lambda found: len(found))) if lists else []
+    lists = [list(module) for module in model.base_model.children() if isinstance(module, nn.ModuleList)]
+    return max(lists, key=len, default=[])
 
 
 def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

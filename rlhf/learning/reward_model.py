@@ -93,7 +93,7 @@ def _load(name_or_path: str, device: torch.device, new_heads: int) -> tuple[Rewa
     pad_id = ensure_pad_token(tokenizer, network)
     require_isolation(network)
     network = lora.merge_in(network, name_or_path)
-    network.eval().to(device)  # type: ignore[arg-type]
+    network.eval().to(device)
     config = network.config if base == name_or_path else AutoConfig.from_pretrained(name_or_path)
     gain = float(getattr(config, "hone_reward_gain", 1.0))
     bias = float(getattr(config, "hone_reward_bias", 0.0))
