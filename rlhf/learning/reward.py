@@ -25,11 +25,12 @@ from rlhf.learning.configs import RewardConfig
 from rlhf.learning.policy import load_policy, require_room
 from rlhf.learning.preference_losses import davidson_loss, pairwise_loss, rao_kupper_loss, tie_threshold
 from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
+from rlhf.learning.reading import DEMONSTRATION, read_split, reader
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.sampling import Prompt, sample
 from rlhf.learning.sft import epoch_batches, num_steps
 from rlhf.learning.stats.scaling import Slope, slope
-from rlhf.learning.text import Encoded, encode
+from rlhf.learning.text import Encoded
 from rlhf.learning.vocabulary import require_same_tokens
 
 
@@ -41,9 +42,11 @@ def run(folder: Path, config: RewardConfig) -> None:
     loaded = reward_model.load(config.model, device, config.engine.seed, config.num_heads)
     model = replace(loaded, gain=1.0, bias=0.0)
     require_room(model.network, config.text)
-    encoded = rankings.encode_rankings(model.tokenizer, rows, config.text, config.margin, config.labeler_weights)
+    as_read = reader(model.network, model.tokenizer, config.text, rankings.RANKING)
+    encoded = rankings.encode_rankings(as_read, rows, config.margin, config.labeler_weights)
     training, held_out = rankings.split(encoded, config.ties != "drop")
     demonstrations = _demonstrations(folder, model, config)
+    samples = samples_of_policy(model, training, config, device)  # now: what is wrong with the policy shows at once
     # 2. Optimiser, and where an earlier attempt stopped.
     steps_per_epoch = num_steps(len(training), config.batch_size, 1)
     learner = loop.Learner(model.network, config.optimizer, config.num_epochs * steps_per_epoch)
@@ -54,7 +57,6 @@ def run(folder: Path, config: RewardConfig) -> None:
     for chosen in _batches(training, work.step, config):
         work.end_step("train", _train_step(model, learner, chosen, config), {})
     # 4. Normalise, and see how it does on what it hasn't seen.
-    samples = samples_of_policy(model, training, config, device)
     model = reward_model.normalise(
         model, _score(model, samples, config).mean(1).tolist(), _score(model, demonstrations, config).mean(1).tolist()
     )
@@ -112,7 +114,7 @@ def _train_step(
     total_weight = sum(ranking.weight for ranking in chosen)
     loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids)
     learning_rate = learner.learning_rate
-    gradient_norm = learner.apply()
+    gradient_norm = learner.apply([ranking.row["ranking_id"] for ranking in chosen])
     return {
         "loss": loss,
         "accuracy": right / max(1, num_pairs),
@@ -194,12 +196,9 @@ def _small_model(part: Sequence[EncodedRanking], config: RewardConfig, work: loo
 def _demonstrations(folder: Path, model: RewardModel, config: RewardConfig) -> list[Encoded]:
     """The training demonstrations that lie beside the rankings; none where there is no such file."""
     path = folder / "data" / "demonstrations.parquet"
-    rows = tables.read_table(path, tables.DEMONSTRATIONS) if path.exists() else []
-    return [
-        encode(model.tokenizer, row["demonstration_id"], row["prompt"], row["completion"], config.text)
-        for row in rows
-        if row["split"] == "train"
-    ]
+    rows = read_split(path, tables.DEMONSTRATIONS, "demonstration_id") if path.exists() else []
+    as_read = reader(model.network, model.tokenizer, config.text, DEMONSTRATION)
+    return [as_read.demonstration(row) for row in rows if row["split"] == "train"]
 
 
 def samples_of_policy(
