@@ -80,6 +80,8 @@ def run(folder: Path, config: PPOConfig) -> None:
     kl_coefficient = float(state.get("kl_coefficient", config.kl_coefficient))
     history: list[dict[str, float]] = state.get("history", [])
     raised: list[str] = state.get("alarms", [])
+    if history and history[-1]["stopped_early"]:  # SIGTERM came in the iteration that spent the KL budget
+        work.total_steps = work.step
     # 2. Iterations.
     while work.step < work.total_steps:
         metrics = _iterate(networks, policy, value, mixture, prompts, kl_coefficient, work.step, config)

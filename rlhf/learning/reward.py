@@ -2,7 +2,8 @@
 
 InstructGPT, section 3.5: the loss is -log sigma(r_chosen - r_rejected) over all comparisons of a ranking, which stay
 in one batch element. Departures: a ranking has a weight of its own (old labels may count less); ties are dropped as
-there, or are an outcome with a likelihood (`ties`); a margin may follow from the labelers' strength, as in Llama 2; an
+there, or are an outcome with a likelihood (`ties`); a margin may follow from the labelers' strength, and a loss of its
+own from their safety labels (`safety_coefficient`), as in Llama 2; an
 ensemble is heads on one trunk, each trained on a double-or-nothing bootstrap of the rankings (Owen and Eckles 2012).
 After training, bias gives demonstrations mean 0 and gain unit deviation, see `reward_model.normalise`. Held-out
 rankings are never trained on and never normalised on.
@@ -20,10 +21,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf.learning import checkpoint, loop, rankings, report, reward_model, tables
+from rlhf.learning import checkpoint, loop, rankings, report, reward_model, safety, tables
 from rlhf.learning.configs import RewardConfig
 from rlhf.learning.policy import load_policy, require_room
-from rlhf.learning.preference_losses import davidson_loss, pairwise_loss, rao_kupper_loss, tie_threshold
+from rlhf.learning.preference_losses import (
+    davidson_loss,
+    pairwise_loss,
+    rao_kupper_loss,
+    safety_loss,
+    tie_threshold,
+)
 from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
 from rlhf.learning.reading import DEMONSTRATION, read_split, reader
 from rlhf.learning.reward_model import RewardModel
@@ -45,6 +52,8 @@ def run(folder: Path, config: RewardConfig) -> None:
     as_read = reader(model.network, model.tokenizer, config.text, rankings.RANKING)
     encoded = rankings.encode_rankings(as_read, rows, config.margin, config.labeler_weights)
     training, held_out = rankings.split(encoded, config.ties != "drop")
+    if config.safety_coefficient:
+        safety.require_labels(training)
     demonstrations = _demonstrations(folder, model, config)
     samples = samples_of_policy(model, training, config, device)  # now: what is wrong with the policy shows at once
     # 2. Optimiser, and where an earlier attempt stopped.
@@ -72,6 +81,7 @@ def run(folder: Path, config: RewardConfig) -> None:
     checkpoint.replace_text(folder / "report.json", json.dumps(card, indent=1))
     counts = rankings.counts(encoded, training) | {"tie_threshold": config.tie_threshold}
     metrics = rankings.held_out_accuracy(held_out, scores) | counts | report.headline(card)
+    metrics |= safety.held_out(held_out, scores)
     work.finish(metrics, ["model", "report.json", "rows.parquet"])
 
 
@@ -127,13 +137,14 @@ def loss_of_heads(scores: Tensor, batch: RankingBatch, config: RewardConfig) -> 
     """The mean over heads of each head's loss, summed over rankings. scores: (N, H). Returns a scalar."""
     num_heads = scores.shape[1]
     if num_heads == 1:
-        return _loss(scores[:, 0], batch, batch.pair_weights, config)
+        return _loss(scores[:, 0], batch, batch.pair_weights, batch.safety_weights, config)
     multipliers = torch.tensor(
         [bootstrap_multipliers(config.engine.seed, ranking_id, num_heads) for ranking_id in batch.ranking_ids],
         device=scores.device,
     )  # (R, H)
     weights = batch.pair_weights[:, None] * multipliers[batch.rankings]  # (P, H)
-    losses = [_loss(scores[:, head], batch, weights[:, head], config) for head in range(num_heads)]
+    of_safety = batch.safety_weights[:, None] * multipliers[batch.owners]  # (N, H)
+    losses = [_loss(scores[:, head], batch, weights[:, head], of_safety[:, head], config) for head in range(num_heads)]
     return torch.stack(losses).mean()
 
 
@@ -143,7 +154,14 @@ def bootstrap_multipliers(seed: int, ranking_id: int, num_heads: int) -> list[fl
     return [2.0 if double else 0.0 for double in doubled]
 
 
-def _loss(scores: Tensor, batch: RankingBatch, weights: Tensor, config: RewardConfig) -> Tensor:
+def _loss(scores: Tensor, batch: RankingBatch, weights: Tensor, safety_weights: Tensor, config: RewardConfig) -> Tensor:
+    loss = _pair_loss(scores, batch, weights, config)
+    if not config.safety_coefficient:
+        return loss
+    return loss + config.safety_coefficient * safety_loss(scores, batch.safe, safety_weights)
+
+
+def _pair_loss(scores: Tensor, batch: RankingBatch, weights: Tensor, config: RewardConfig) -> Tensor:
     if config.ties == "drop":
         margins = None if config.margin == "off" else batch.margins
         return pairwise_loss(scores, batch.winners, batch.losers, weights, margins, config.label_smoothing)

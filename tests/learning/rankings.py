@@ -43,6 +43,7 @@ def ranking_rows(count: int, num_held_out: int = 0) -> list[dict[str, Any]]:
             "edited": False,
             "strength": 0,
             "strength_scale": "",
+            "safety": "",
             "all_bad": False,
             "names_itself": False,
             "adjudicated": False,
