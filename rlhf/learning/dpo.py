@@ -25,6 +25,7 @@ from rlhf.learning.forward import completion_log_probabilities
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.preference_losses import dpo_loss, ipo_loss, kto_loss
 from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
+from rlhf.learning.reading import reader
 from rlhf.learning.sft import epoch_batches, num_steps
 from rlhf.learning.text import Batch, Encoded, right_pad
 
@@ -50,7 +51,8 @@ def run(folder: Path, config: DPOConfig) -> None:
     require_room(policy.model, config.text)
     reference = load_policy(config.model, device).model.requires_grad_(False)
     networks = Networks(policy, reference)
-    encoded = rankings.encode_rankings(policy.tokenizer, rows, config.text, labeler_weights=config.labeler_weights)
+    as_read = reader(policy.model, policy.tokenizer, config.text, rankings.RANKING)
+    encoded = rankings.encode_rankings(as_read, rows, labeler_weights=config.labeler_weights)
     training, held_out = rankings.split(encoded, ties=False)
     others = mismatched(training) if config.loss == "kto" else []
     # 2. Optimiser, and where an earlier attempt stopped.
@@ -135,7 +137,7 @@ def _train_step(
     total_weight = sum(ranking.weight for ranking in chosen)
     loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids)
     learning_rate = learner.learning_rate
-    gradient_norm = learner.apply()
+    gradient_norm = learner.apply([ranking.row["ranking_id"] for ranking in chosen])
     step = {"loss": loss, "learning_rate": learning_rate, "gradient_norm": gradient_norm}
     return step | sums | ({"kl": kl} if config.loss == "kto" else {})
 

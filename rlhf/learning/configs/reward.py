@@ -32,6 +32,9 @@ class RewardConfig:
     # theta of Rao-Kupper (above 1), nu of Davidson (above 0); None: equal scores tie as often as the training pairs do.
     tie_threshold: float | None = None
     label_smoothing: float = 0.0  # share of comparisons that are taken for mistakes
+    # Times Llama 2's auxiliary loss, which teaches sigma(raw score) to be the probability that an answer is safe; from
+    # the rankings that carry a `safety` label. The safety_model of a run's rewards wants it.
+    safety_coefficient: float = 0.0
     labeler_weights: dict[str, float] = field(default_factory=dict)  # times the row's weight; 1 for all others
     num_heads: int = 1  # above 1: an ensemble on one trunk, each head on a bootstrap of the rankings
     # Its samples give scores their unit deviation; None: the completions of the training rankings do.
@@ -60,6 +63,10 @@ class RewardConfig:
         )
         require(
             0 <= self.label_smoothing < 0.5, f"label_smoothing: expected 0 <= x < 0.5, found {self.label_smoothing}"
+        )
+        require(
+            0 <= self.safety_coefficient < float("inf"),
+            f"safety_coefficient: expected 0 or more, found {self.safety_coefficient}",
         )
         for labeler, weight in self.labeler_weights.items():
             require(0 <= weight < float("inf"), f"labeler_weights: expected 0 or more for {labeler}, found {weight}")
