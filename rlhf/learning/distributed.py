@@ -84,10 +84,6 @@ def inside(model: nn.Module, function: Callable[[], T]) -> T:
     return found
 
 
-def is_sharded(model: nn.Module) -> bool:
-    return isinstance(model, FSDPModule)
-
-
 @contextmanager
 def whole(model: nn.Module) -> Iterator[None]:
     """All weights on every process, for work in which processes don't keep step with each other (sampling)."""
@@ -187,7 +183,9 @@ def _sum_bucket(bucket: Sequence[nn.Parameter]) -> None:
 
 @torch.no_grad()
 def clip(parameters: Sequence[nn.Parameter], max_norm: float) -> float:
-    """Clip the gradients of sharded weights. Returns their norm before."""
+    """Scale the gradients to a norm of at most `max_norm`. Returns the norm before."""
+    if not any(isinstance(parameter, DTensor) for parameter in parameters):
+        return float(nn.utils.clip_grad_norm_(parameters, max_norm))
     pieces = [p.grad.to_local() for p in parameters if isinstance(p.grad, DTensor)]
     squares = sum((float(piece.double().square().sum()) for piece in pieces), 0.0)
     norm = math.sqrt(sum_over_processes({"squares": squares})["squares"])
@@ -199,13 +197,10 @@ def clip(parameters: Sequence[nn.Parameter], max_norm: float) -> float:
 
 def model_state(model: nn.Module, names: Callable[[str], bool] = lambda _: True) -> dict[str, Tensor]:
     """The state of a model whose names are wanted, whole on the main process; all processes call it."""
-    state = model.state_dict()
-    if not is_sharded(model):
-        return {name: tensor for name, tensor in state.items() if names(name)}
     seen: dict[int, Tensor] = {}  # tied weights are one tensor under two names, and stay one
     of_name = {name: id(parameter) for name, parameter in model.named_parameters(remove_duplicate=False)}
     found = {}
-    for name, tensor in state.items():
+    for name, tensor in model.state_dict().items():
         if names(name):
             key = of_name.get(name, id(tensor))
             if key not in seen:

@@ -58,7 +58,7 @@ def run(folder: Path, config: GRPOConfig) -> None:
     device = loop.set_up(config.engine)
     # 1. Networks, prompts, optimiser; then back to where an earlier attempt stopped.
     networks = _load(folder, config, device)
-    prompts = read_training_prompts(folder, networks.policy.tokenizer, config.text)
+    prompts = read_training_prompts(folder, networks.policy, config.text)
     worth.require_targets(networks.rewards, [prompt.prompt_id for prompt in prompts])
     steps = config.num_iterations * config.num_epochs * config.num_rollouts // config.minibatch_size
     learner = loop.Learner(networks.policy.model, config.optimizer, steps)
@@ -208,7 +208,7 @@ def _update(
     if measured.by_update:
         done = [part for part, counts in distributed.share(parts) if counts]
         distributed.merge(done, measured.log_probabilities, measured.entropies)
-    metrics["gradient_norm"] = learner.apply()
+    metrics["gradient_norm"] = learner.apply([rollouts.batch.row_ids[row] for row in rows])
     return metrics
 
 

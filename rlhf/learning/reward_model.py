@@ -18,12 +18,17 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.learning import distributed, lora
+from rlhf.learning.configs import InputError
 from rlhf.learning.forward import last_hidden_states, predicting_hidden_states, require_isolation
-from rlhf.learning.policy import ModelError, attention_for, load_tokenizer, model_error, save_model
+from rlhf.learning.policy import ModelError, attention_for, load_tokenizer, model_error, require_embeddings, save_model
 from rlhf.learning.text import Batch, Encoded, ensure_pad_token, right_pad
 
 _ROUNDING = 1e-6  # relative: what padding and batching do to a float32 score
 HEAD = "score"  # what transformers calls the head of a decoder's ...ForSequenceClassification
+
+
+class NonFiniteScore(InputError):
+    """A reward model gave a score that is no finite number; the message names it and the rows."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ def _load(name_or_path: str, device: torch.device, new_heads: int) -> tuple[Rewa
             f"found {type(network).__name__} without {sorted(missing)}"
         )
     pad_id = ensure_pad_token(tokenizer, network)
+    require_embeddings(name_or_path, tokenizer, network)
     require_isolation(network)
     network = lora.merge_in(network, name_or_path)
     network.eval().to(device)
@@ -163,6 +169,9 @@ def score_heads(
     on padding.
 
     on_batch is called after each batch with (sequences done, sequences in all).
+
+    Raises:
+        NonFiniteScore: names the rows.
     """
     device = next(reward_model.network.parameters()).device
     scores = torch.zeros(len(sequences), reward_model.num_heads, dtype=torch.float64)
@@ -177,6 +186,10 @@ def score_heads(
         if on_batch is not None:
             on_batch(done, len(sequences))
     distributed.merge(mine, scores)
+    bad = sorted({sequences[row].row_id for row in (~scores.isfinite().all(1)).nonzero()[:, 0].tolist()})
+    if bad:
+        name = reward_model.network.config.name_or_path
+        raise NonFiniteScore(f"{name}: found scores that aren't finite for the rows {bad[:10]}, expected finite ones")
     return scores
 
 
