@@ -133,6 +133,12 @@ def merge_in(model: PreTrainedModel, folder: str) -> PreTrainedModel:
     return merged
 
 
+def brings(model: nn.Module, layer: str) -> bool:
+    """Whether the adapter that was merged into the model had a whole layer of this name."""
+    start: Adapter | None = getattr(model, _START, None)
+    return start is not None and f"{_PREFIX}{layer}.weight" in start.state
+
+
 def save(model: PreTrainedModel, state: Mapping[str, Tensor], folder: Path) -> None:
     """Write the adapter and its configuration. state: of the model, all of `trained_names`.
 
@@ -155,7 +161,8 @@ def save(model: PreTrainedModel, state: Mapping[str, Tensor], folder: Path) -> N
     text = json.dumps(config, indent=2, sort_keys=True, default=lambda value: sorted(value))
     (folder / CONFIG).write_text(text)
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    model.config.save_pretrained(folder)
+    if peft_config.modules_to_save:  # gain and bias stand there; a policy's would make transformers look for weights
+        model.config.save_pretrained(folder)
 
 
 def beside(

@@ -12,10 +12,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from rlhf.learning import distributed, lora
 from rlhf.learning.configs import InputError
@@ -100,16 +106,22 @@ def _load(name_or_path: str, device: torch.device, new_heads: int) -> tuple[Rewa
     require_isolation(network)
     network = lora.merge_in(network, name_or_path)
     network.eval().to(device)
-    config = network.config if base == name_or_path else AutoConfig.from_pretrained(name_or_path)
+    config = _config_of(name_or_path)
     gain = float(getattr(config, "hone_reward_gain", 1.0))
     bias = float(getattr(config, "hone_reward_bias", 0.0))
     model = RewardModel(network, tokenizer, pad_id, gain, bias)
-    return model, not loading["missing_keys"] or hasattr(config, "hone_reward_gain")
+    return model, not loading["missing_keys"] or lora.brings(network, HEAD)
+
+
+def _config_of(name_or_path: str) -> Any:
+    """Of an adapter its own, which has gain and bias; of an adapter without one that of the model below."""
+    has_own = (Path(name_or_path) / "config.json").is_file()
+    return AutoConfig.from_pretrained(name_or_path if has_own else lora.base_of(name_or_path))
 
 
 def _num_heads(name_or_path: str, new_heads: int) -> int:
     """The heads that a checkpoint has, as far as it says so itself: a policy says 2 labels without having any."""
-    config = AutoConfig.from_pretrained(name_or_path)
+    config = _config_of(name_or_path)
     if hasattr(config, "hone_reward_gain"):
         return int(config.num_labels)
     is_classifier = any("SequenceClassification" in name for name in config.architectures or ())

@@ -86,15 +86,16 @@ def test_one_process_goes_on_from_a_checkpoint_of_two(name: str, runs: Runs, tmp
     assert "num_processes was 2, is 1" in metric_lines(folder, "warning")[0]["warning"]
 
 
-def test_a_death_ends_all_and_the_next_start_ends_the_same(runs: Runs, llama_path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("victims", [["worker"], pytest.param(["torchrun", "worker"], marks=pytest.mark.proofs)])
+def test_a_death_ends_all_and_the_next_start_ends_the_same(victims: list[str], runs: Runs, tmp_path: Path) -> None:
     folder = folder_of("sft", tmp_path / "run")
     shutil.copy(runs["long"] / "config.json", folder)
-    for place, victim in enumerate((_worker, _torchrun)):
+    for place, victim in enumerate(victims):
         process = torchrun(2, "rlhf.learning", "sft", str(folder))
         wait_for(lambda process=process, n=8 + 30 * place: _num_lines(folder) > n or process.poll() is not None)
         everyone = psutil.Process(process.pid).children(recursive=True)
         assert process.poll() is None and len(everyone) == 2, process.stderr
-        os.kill(victim(process.pid, everyone), signal.SIGKILL)
+        os.kill(process.pid if victim == "torchrun" else everyone[-1].pid, signal.SIGKILL)
         process.communicate(timeout=60)
         assert process.returncode != 0
         wait_for(lambda everyone=everyone: not any(_alive(one) for one in everyone))
@@ -104,14 +105,6 @@ def test_a_death_ends_all_and_the_next_start_ends_the_same(runs: Runs, llama_pat
     assert weights(folder / "model") == weights(runs["long"] / "model")
     assert [line["loss"] for line in metric_lines(folder)] == [line["loss"] for line in metric_lines(runs["long"])]
     assert metric_lines(folder, "warning") == []
-
-
-def _worker(_: int, everyone: list[psutil.Process]) -> int:
-    return everyone[-1].pid
-
-
-def _torchrun(pid: int, _: list[psutil.Process]) -> int:
-    return pid
 
 
 def _num_lines(folder: Path) -> int:
