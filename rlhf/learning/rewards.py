@@ -20,7 +20,8 @@ from transformers import PreTrainedTokenizerBase
 from rlhf.learning import llm_judge, reward_model, tables, verifiers
 from rlhf.learning.advantages import whiten
 from rlhf.learning.configs import ConfigError, InputError, RewardsConfig
-from rlhf.learning.llm_judge import Endpoint
+from rlhf.learning.endpoint import Endpoint
+from rlhf.learning.llm_judge import Judge
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.rollouts import take
 from rlhf.learning.text import Batch, Encoded, decode, right_pad
@@ -48,7 +49,7 @@ class Rewards:
     models: Mapping[str, RewardModel]  # by path
     safety_model: RewardModel | None = None
     targets: Mapping[int, Target] = field(default_factory=dict)  # by prompt id
-    judge: Endpoint | None = None
+    judge: Judge | None = None
 
 
 def load(
@@ -77,7 +78,7 @@ def load(
         models=models,
         safety_model=None if safety is None else _load_model(safety, policy_path, tokenizer, device),
         targets=_read_targets(targets, config),
-        judge=None if config.judge_url is None else _endpoint(config, config.judge_url),
+        judge=None if config.judge_url is None else _judge(config, config.judge_url),
     )
 
 
@@ -92,8 +93,9 @@ def _require_visible_end(thinking_end: str | None, tokenizer: PreTrainedTokenize
         )
 
 
-def _endpoint(config: RewardsConfig, url: str) -> Endpoint:
-    return Endpoint(url, config.judge_model, config.judge_question, os.environ.get("OPENAI_API_KEY", ""))
+def _judge(config: RewardsConfig, url: str) -> Judge:
+    endpoint = Endpoint(url, config.judge_model, os.environ.get("OPENAI_API_KEY", ""))
+    return Judge(endpoint, config.judge_question)
 
 
 def require_targets(rewards: Rewards, prompt_ids: Sequence[int]) -> None:
