@@ -39,10 +39,16 @@ def config_of(kind: str, path: Path, reward_path: Path) -> Config:
     shorts: dict[str, Any] = {"engine": ENGINE}
     if kind == "sft":
         return SFTConfig(
-            model=str(path), text=text_config("chat"), engine=ENGINE, num_epochs=6, batch_size=4, micro_batch_size=2
+            model=str(path),
+            text=text_config("chat"),
+            engine=ENGINE,
+            num_epochs=6,
+            batch_size=4,
+            micro_batch_size=2,
+            evaluate_every=3,
         )
     if kind == "reward":
-        return reward_config(path, "chat", num_epochs=8, batch_size=6, micro_batch_size=3, **shorts)
+        return reward_config(path, "chat", num_epochs=8, batch_size=6, micro_batch_size=3, evaluate_every=3, **shorts)
     if kind == "sample":
         sampling = SamplingConfig(num_samples=12, batch_size=8)
         return SampleConfig(model=str(path), text=text_config("chat"), engine=ENGINE, sampling=sampling)
@@ -53,7 +59,7 @@ def config_of(kind: str, path: Path, reward_path: Path) -> Config:
         options = {"kl_target": 1.0, "kl_horizon": 100, "ptx_coefficient": 0.5, "ptx_batch_size": 4, "ema_decay": 0.9}
         return ppo_config(path, reward_path, "chat", num_iterations=12, **options, **shorts)
     if kind == "dpo":
-        return dpo_config(path, num_epochs=8, **shorts)
+        return dpo_config(path, num_epochs=8, evaluate_every=3, **shorts)
     return grpo_config(path, reward_path, num_iterations=12, **shorts)
 
 
