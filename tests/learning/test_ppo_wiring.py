@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 
 from rlhf.learning import actors, grpo, ppo, reward_model
 from rlhf.learning.configs import EngineConfig, OptimizerConfig, PPOConfig
+from rlhf.learning.policy import load_policy, save_policy
 from rlhf.learning.ppo import Targets
 from rlhf.learning.rollouts import Measured, Rollouts
 from rlhf.learning.text import Encoded, right_pad
@@ -113,6 +114,31 @@ def test_values_start_as_the_reward_model_and_share_nothing_with_it_or_the_polic
     assert not any(p.data_ptr() in of_value for model in others for p in model.parameters())
     own = {p.data_ptr() for p in networks.policy.model.parameters()}
     assert not any(p.data_ptr() in own or p.requires_grad for m in others[1:] for p in m.parameters())
+
+
+@pytest.mark.parametrize("kind", ["ppo", "grpo"])
+def test_every_forward_of_a_run_takes_the_temperature(
+    kind: str, llama_path: Path, reward_path: Path, tmp_path: Path
+) -> None:
+    """Sampler, old, reference and update: any other pair of temperatures than equal ones shows in a number."""
+    folder = prompts_folder(tmp_path)
+    sharp = {"temperature": 0.3, "num_iterations": 1}
+    if kind == "ppo":
+        ppo.run(folder, ppo_config(wide(llama_path, tmp_path / "wide"), reward_path, "chat", **sharp))
+    else:
+        grpo.run(folder, grpo_config(wide(llama_path, tmp_path / "wide"), reward_path, num_epochs=2, **sharp))
+    line = metric_lines(folder)[0]
+    assert (line["first_ratio"], line["kl"]) == (1.0, 0.0)
+    assert line["sampler_gap"] < 1e-3 and line["entropy"] < 4  # ln 320 is 5.8, and nearly reached at temperature 1
+
+
+def wide(path: Path, folder: Path) -> Path:
+    """The same model with larger logits, so that a temperature matters."""
+    policy = load_policy(str(path), CPU)
+    with torch.no_grad():
+        policy.model.get_input_embeddings().weight.mul_(20)  # tied: the output layer too
+    save_policy(policy, folder)
+    return folder
 
 
 def test_the_value_coefficient_scales_the_gradient_of_the_value_model_alone(
