@@ -194,8 +194,16 @@ def heartbeat(*, claim: Claim, now: datetime, progress: Progress) -> Beat:
 
 
 def record_metrics(*, claim: Claim, lines: Iterable[dict[str, Any]]) -> None:
-    """Store metric lines of an attempt; a step that is already stored stays as it is."""
-    rows = [RunMetric(run_id=claim.run_id, attempt=claim.attempt, step=line["step"], values=line) for line in lines]
+    """Store metric lines of an attempt: those of one step (training, evaluation, an alarm) together. What is already
+    stored stays as it is."""
+    steps: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        steps[line["step"]] = line | steps.get(line["step"], {})
+    for known in RunMetric.objects.filter(run_id=claim.run_id, attempt=claim.attempt, step__in=list(steps)):
+        values = steps.pop(known.step) | known.values
+        if values != known.values:
+            RunMetric.objects.filter(pk=known.pk).update(values=values)
+    rows = [RunMetric(run_id=claim.run_id, attempt=claim.attempt, step=step, values=steps[step]) for step in steps]
     for start in range(0, len(rows), BATCH):
         RunMetric.objects.bulk_create(rows[start : start + BATCH], ignore_conflicts=True)
 

@@ -20,7 +20,8 @@ from rlhf.learning.decoding import Decoder, Job
 from rlhf.learning.loop import Run, autocast, set_up
 from rlhf.learning.noise import mix
 from rlhf.learning.policy import Policy, load_policy, require_room
-from rlhf.learning.text import decode, encode_prompt
+from rlhf.learning.reading import PROMPT, reader
+from rlhf.learning.text import decode
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def run(folder: Path, config: SampleConfig) -> None:
     rows = tables.read_table(folder / "data/prompts.parquet", tables.PROMPTS)
     policy = load_policy(config.model, device)
     require_room(policy.model, config.text)
-    prompts = [Prompt(r["prompt_id"], encode_prompt(policy.tokenizer, r["prompt"], config.text)) for r in rows]
+    as_read = reader(policy.model, policy.tokenizer, config.text, PROMPT)
+    prompts = [Prompt(row["prompt_id"], as_read.prompt(row["prompt_id"], row["prompt"])) for row in rows]
     run = Run(folder, "sample", config.engine, total_steps=len(prompts) * config.sampling.num_samples)
     run.resume({}, {})
     started = time.monotonic()
