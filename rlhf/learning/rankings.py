@@ -15,14 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedTokenizerBase
 
 from rlhf.learning import records, tables
-from rlhf.learning.configs import InputError, TextConfig
+from rlhf.learning.configs import InputError
+from rlhf.learning.reading import Reader
 from rlhf.learning.records import Comparisons, comparisons
 from rlhf.learning.report import Label, ScoredRanking, accuracy
 from rlhf.learning.rollouts import take
-from rlhf.learning.text import Batch, Encoded, encode, right_pad
+from rlhf.learning.text import Batch, Encoded, right_pad
+
+RANKING = "data/rankings.parquet: ranking"  # what a row is called in messages
 
 
 class NoComparisons(InputError):
@@ -111,26 +113,19 @@ def _short(value: object) -> str:
 
 
 def encode_rankings(
-    tokenizer: PreTrainedTokenizerBase,
+    as_read: Reader,
     rows: Sequence[Mapping[str, Any]],
-    text: TextConfig,
     margin: str = "off",
     labeler_weights: Mapping[str, float] | None = None,
 ) -> list[EncodedRanking]:
     """Rows as tokens with their comparisons; `margin` names one of records.MARGINS.
 
     Raises:
-        TableError: a completion has no token at all: it is empty, and the tokenizer has no end-of-text.
+        TableError: a prompt that can't be used.
     """
     encoded = []
     for row in rows:
-        sequences = [encode(tokenizer, row["ranking_id"], row["prompt"], c, text) for c in row["completions"]]
-        for completion, sequence in zip(row["completions"], sequences, strict=True):
-            if not sequence.completion_ids:
-                raise tables.TableError(
-                    f"ranking {row['ranking_id']}, field completions: found {completion!r}, which has no token with "
-                    f"the tokenizer {tokenizer.name_or_path}, expected one or more"
-                )
+        sequences = [as_read.answer(row["ranking_id"], row["prompt"], c) for c in row["completions"]]
         level = records.level(row["strength"], row["strength_scale"])
         found = comparisons(row["ranks"])
         margins = (
@@ -148,17 +143,18 @@ def split(rankings: Sequence[EncodedRanking], ties: bool) -> tuple[list[EncodedR
     Raises:
         NoComparisons: there is nothing to train on.
     """
-    train = [
-        r
-        for r in rankings
-        if r.row["split"] == "train" and r.weight > 0 and (r.comparisons.winners or (ties and r.comparisons.ties))
-    ]
+    train = informative([r for r in rankings if r.row["split"] == "train"], ties)
     if not train:
         raise NoComparisons(
             f"data/rankings.parquet: found no training ranking with a preference and a weight above 0 among "
             f"{len(rankings)} rows, expected at least one"
         )
     return train, [r for r in rankings if r.row["split"] == "held_out"]
+
+
+def informative(rankings: Sequence[EncodedRanking], ties: bool) -> list[EncodedRanking]:
+    """Those with a weight above 0 and a comparison; a tie is one where `ties`."""
+    return [r for r in rankings if r.weight > 0 and (r.comparisons.winners or (ties and r.comparisons.ties))]
 
 
 def collate(

@@ -19,17 +19,13 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf.learning import llm_judge, reward_model, tables, verifiers
 from rlhf.learning.advantages import whiten
-from rlhf.learning.configs import ConfigError, InputError, RewardsConfig
+from rlhf.learning.configs import ConfigError, RewardsConfig
 from rlhf.learning.endpoint import Endpoint
 from rlhf.learning.llm_judge import Judge
-from rlhf.learning.reward_model import RewardModel
+from rlhf.learning.reward_model import NonFiniteScore, RewardModel
 from rlhf.learning.rollouts import take
 from rlhf.learning.text import Batch, Encoded, decode, right_pad
 from rlhf.learning.vocabulary import require_same_tokens
-
-
-class NonFiniteScore(InputError):
-    """A reward model gave a score that is no finite number; the message names it and the prompts."""
 
 
 @dataclass(frozen=True)

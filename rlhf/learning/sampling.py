@@ -17,15 +17,16 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from rlhf.learning import served, tables, vllm_server
-from rlhf.learning.configs import SampleConfig, SamplingConfig, TextConfig
+from rlhf.learning.configs import EngineConfig, SampleConfig, SamplingConfig, TextConfig
 from rlhf.learning.decoding import Decoder, Job
 from rlhf.learning.journal import NAME as JOURNAL
 from rlhf.learning.journal import Journal
 from rlhf.learning.loop import Run, autocast, set_up
 from rlhf.learning.noise import mix
 from rlhf.learning.policy import Policy, load_policy, load_tokenizer, require_room
+from rlhf.learning.reading import PROMPT, Reader, reader
 from rlhf.learning.served import Asked
-from rlhf.learning.text import decode, encode_prompt
+from rlhf.learning.text import decode
 
 
 @dataclass(frozen=True)
@@ -121,51 +122,49 @@ def run(folder: Path, config: SampleConfig) -> None:
         policy = load_policy(config.model, device)
         tokenizer = policy.tokenizer
         require_room(policy.model, config.text)
-        samples = _sample_locally(policy, rows, config, on_batch)
+        samples = sample_locally(policy, rows, config.sampling, config.text, config.engine, on_batch)
     else:
-        tokenizer = load_tokenizer(config.model)
+        as_read = Reader(load_tokenizer(config.model), config.text, None, PROMPT)
+        tokenizer = as_read.tokenizer
         samples = sample_by_server(
-            config.model,
-            tokenizer,
-            rows,
-            config.sampling,
-            config.text,
-            config.engine.seed,
-            folder,
-            on_batch=on_batch,
-            tick=run.stop_if_asked,
+            config.model, as_read, rows, config.sampling, config.engine.seed, folder, on_batch, run.stop_if_asked
         )
     seconds = time.monotonic() - started
     tables.write_table(folder / "rows.parquet", tables.SAMPLE_ROWS, sample_rows(tokenizer, samples))
     run.finish(summary(samples, seconds), ["rows.parquet"])
 
 
-def _sample_locally(
-    policy: Policy, rows: Sequence[dict[str, Any]], config: SampleConfig, on_batch: Callable[[int, int], None]
+def sample_locally(
+    policy: Policy,
+    rows: Sequence[Mapping[str, Any]],
+    sampling: SamplingConfig,
+    text: TextConfig,
+    engine: EngineConfig,
+    on_batch: Callable[[int, int], None],
 ) -> list[Sample]:
-    prompts = [Prompt(r["prompt_id"], encode_prompt(policy.tokenizer, r["prompt"], config.text)) for r in rows]
-    with autocast(config.engine, policy.model.device):
+    """`sample` for rows with prompt_id and prompt (messages). Raises TableError for a prompt that can't be read."""
+    as_read = reader(policy.model, policy.tokenizer, text, PROMPT)
+    prompts = [Prompt(row["prompt_id"], as_read.prompt(row["prompt_id"], row["prompt"])) for row in rows]
+    with autocast(engine, policy.model.device):
         return sample(
             policy,
             prompts,
-            num_samples=config.sampling.num_samples,
-            temperature=config.sampling.temperature,
-            max_new_tokens=config.text.max_completion_tokens,
-            seed=config.engine.seed,
-            batch_size=config.sampling.batch_size,
+            num_samples=sampling.num_samples,
+            temperature=sampling.temperature,
+            max_new_tokens=text.max_completion_tokens,
+            seed=engine.seed,
+            batch_size=sampling.batch_size,
             on_batch=on_batch,
         )
 
 
 def sample_by_server(
     model: str,
-    tokenizer: PreTrainedTokenizerBase,
+    as_read: Reader,
     rows: Sequence[Mapping[str, Any]],
     sampling: SamplingConfig,
-    text: TextConfig,
     seed: int,
     folder: Path,
-    *,
     on_batch: Callable[[int, int], None],
     tick: Callable[[], None],
 ) -> list[Sample]:
@@ -181,20 +180,21 @@ def sample_by_server(
         and nothing that is learned comes from them.
     """
     wanted = [
-        Asked(row["prompt_id"], index, encode_prompt(tokenizer, row["prompt"], text), row["prompt"])
+        Asked(row["prompt_id"], index, ids, row["prompt"])
         for row in rows
+        for ids in [as_read.prompt(row["prompt_id"], row["prompt"])]
         for index in range(sampling.num_samples)
     ]
     is_ours = sampling.backend == "vllm"
     with vllm_server.endpoint(sampling, model, folder, tick) as served_by:
         written = served.write(
             served_by,
-            tokenizer,
+            as_read.tokenizer,
             wanted,
             interface=sampling.server.interface,
             asks_for_ids=is_ours,
             temperature=sampling.temperature,
-            max_new_tokens=text.max_completion_tokens,
+            max_new_tokens=as_read.text.max_completion_tokens,
             seed=seed,
             journal=Journal(folder / JOURNAL),
             on_answer=on_batch,

@@ -12,7 +12,8 @@ import torch
 from rlhf.learning import reward_model, rewards, verifiers
 from rlhf.learning.configs import ConfigError, RewardsConfig, from_dict
 from rlhf.learning.policy import Policy, load_policy
-from rlhf.learning.rewards import NonFiniteScore, Rewards, combine, piecewise
+from rlhf.learning.reward_model import NonFiniteScore
+from rlhf.learning.rewards import Rewards, combine, piecewise
 from rlhf.learning.tables import TARGETS, TableError, write_table
 from rlhf.learning.text import Batch, encode, right_pad
 from rlhf.learning.verifiers import SlowPattern

@@ -18,7 +18,7 @@ from rlhf.learning.safety import NoSafetyLabels, held_out
 from rlhf.learning.tables import RANKINGS, TableError, write_table
 from tests.learning.conftest import WORDS
 from tests.learning.oracles import preferences
-from tests.learning.rankings import CPU, ranking_rows, result, reward_config, text_config, weights
+from tests.learning.rankings import CPU, ranking_rows, read_by, result, reward_config, text_config, weights
 
 
 def _pairs(count: int, num_held_out: int = 0) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ def test_whole_rankings_cost_what_the_reference_says(llama_path: Path) -> None:
     rows[1] |= {"safety": "", "weight": 0.5}
     rows[2] |= {"safety": "chosen", "weight": 2.0}
     model = reward_model.load(str(llama_path), CPU)
-    batch = collate(encode_rankings(model.tokenizer, rows, text_config("chat")), model.pad_id)
+    batch = collate(encode_rankings(read_by(model.tokenizer, text_config("chat")), rows), model.pad_id)
     scores = torch.randn(8, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     labels = [safety_labels(row["ranks"], row["safety"], False) for row in rows]
     each = [row["weight"] for row in rows]
@@ -91,7 +91,7 @@ def test_micro_batches_change_no_number(num_heads: int, llama_path: Path) -> Non
     for size in (6, 2):
         model = reward_model.load(str(llama_path), CPU, num_heads=num_heads)
         config = replace(reward_config(llama_path, "chat"), safety_coefficient=0.7, num_heads=num_heads)
-        encoded = encode_rankings(model.tokenizer, rows, config.text)
+        encoded = encode_rankings(read_by(model.tokenizer, config.text), rows)
         parts = (collate(part, model.pad_id, CPU) for part in rankings.parts(encoded, size))
         loop.accumulate(
             parts,
@@ -142,7 +142,7 @@ def test_a_label_that_makes_no_sense_is_named(values: dict[str, Any], message: s
 def test_recall_is_that_of_unsafe_answers(llama_path: Path) -> None:
     model = reward_model.load(str(llama_path), CPU)
     rows = [_pairs(2)[1], _pairs(1)[0] | {"safety": "chosen"}, _pairs(1)[0] | {"safety": ""}]
-    encoded = encode_rankings(model.tokenizer, rows, text_config("chat"))
+    encoded = encode_rankings(read_by(model.tokenizer, text_config("chat")), rows)
     found = held_out(encoded, [-1.0, 1.0, 2.0, -2.0, 9.0, 9.0])
     assert found == {"safety_accuracy": 0.75, "unsafe_recall": pytest.approx(2 / 3), "num_safety_labels": 4}
     assert held_out(encoded[2:], [0.0, 1.0]) == {}

@@ -24,6 +24,10 @@ def require_local(backend: str) -> None:
     )
 
 
+def check_evaluation(evaluate_every: int) -> None:
+    require(evaluate_every >= 0, f"evaluate_every: expected 0 or more, found {evaluate_every}")
+
+
 def check_batches(model: str, num_epochs: int, batch_size: int, micro_batch_size: int) -> None:
     require(bool(model), "model: expected a name or a path, found nothing")
     require(num_epochs >= 1, f"num_epochs: expected at least 1, found {num_epochs}")
