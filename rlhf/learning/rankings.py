@@ -143,17 +143,18 @@ def split(rankings: Sequence[EncodedRanking], ties: bool) -> tuple[list[EncodedR
     Raises:
         NoComparisons: there is nothing to train on.
     """
-    train = [
-        r
-        for r in rankings
-        if r.row["split"] == "train" and r.weight > 0 and (r.comparisons.winners or (ties and r.comparisons.ties))
-    ]
+    train = informative([r for r in rankings if r.row["split"] == "train"], ties)
     if not train:
         raise NoComparisons(
             f"data/rankings.parquet: found no training ranking with a preference and a weight above 0 among "
             f"{len(rankings)} rows, expected at least one"
         )
     return train, [r for r in rankings if r.row["split"] == "held_out"]
+
+
+def informative(rankings: Sequence[EncodedRanking], ties: bool) -> list[EncodedRanking]:
+    """Those with a weight above 0 and a comparison; a tie is one where `ties`."""
+    return [r for r in rankings if r.weight > 0 and (r.comparisons.winners or (ties and r.comparisons.ties))]
 
 
 def collate(

@@ -35,6 +35,7 @@ from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chu
 from rlhf.learning.reading import DEMONSTRATION, read_split, reader
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.sampling import Prompt, sample
+from rlhf.learning.selection import Selection
 from rlhf.learning.sft import epoch_batches, num_steps
 from rlhf.learning.stats.scaling import Slope, slope
 from rlhf.learning.text import Encoded
@@ -60,11 +61,22 @@ def run(folder: Path, config: RewardConfig) -> None:
     steps_per_epoch = num_steps(len(training), config.batch_size, 1)
     learner = loop.Learner(model.network, config.optimizer, config.num_epochs * steps_per_epoch)
     work = loop.Run(folder, "reward", config.engine, learner.total_steps)
-    work.resume({"reward_model": model.network}, {"reward_model": learner})
-    # 3. Steps, on rankings of like length, so that little is padded.
     config = replace(config, tie_threshold=config.tie_threshold or _threshold(training, config.ties))
+    measured = rankings.informative(held_out, config.ties != "drop")
+    selection = Selection(
+        model.network,
+        config.evaluate_every,
+        config.choose_by,
+        len(measured),
+        lambda: held_out_numbers(model, measured, config),
+    )
+    models = {"reward_model": model.network} | selection.models
+    selection.resume(work.resume(models, {"reward_model": learner}))
+    # 3. Steps, on rankings of like length, so that little is padded.
     for chosen in _batches(training, work.step, config):
-        work.end_step("train", _train_step(model, learner, chosen, config), {})
+        numbers = _train_step(model, learner, chosen, config)
+        work.end_step("train", numbers, selection.after_step(work))
+    best = selection.restore()
     # 4. Normalise, and see how it does on what it hasn't seen.
     model = reward_model.normalise(
         model, _score(model, samples, config).mean(1).tolist(), _score(model, demonstrations, config).mean(1).tolist()
@@ -81,7 +93,7 @@ def run(folder: Path, config: RewardConfig) -> None:
     checkpoint.replace_text(folder / "report.json", json.dumps(card, indent=1))
     counts = rankings.counts(encoded, training) | {"tie_threshold": config.tie_threshold}
     metrics = rankings.held_out_accuracy(held_out, scores) | counts | report.headline(card)
-    metrics |= safety.held_out(held_out, scores)
+    metrics |= safety.held_out(held_out, scores) | best
     work.finish(metrics, ["model", "report.json", "rows.parquet"])
 
 
@@ -131,6 +143,24 @@ def _train_step(
         "learning_rate": learning_rate,
         "gradient_norm": gradient_norm,
     }
+
+
+@torch.no_grad()
+def held_out_numbers(model: RewardModel, held_out: Sequence[EncodedRanking], config: RewardConfig) -> dict[str, float]:
+    """The loss of held-out comparisons by weight, a mean over heads and without safety labels, and the share that is
+    right."""
+    device = next(model.network.parameters()).device
+    loss = right = num_pairs = 0.0
+    for part in rankings.parts(held_out, config.micro_batch_size):
+        batch = collate(part, model.pad_id, device, config.ties != "drop")
+        with loop.autocast(config.engine, device):
+            scores = in_chunks(partial(reward_model.head_scores, model), batch.batch, config.completions_per_forward)
+        losses = [_pair_loss(one, batch, batch.pair_weights, config) for one in scores.unbind(1)]
+        loss += float(torch.stack(losses).mean())
+        mean = scores.mean(1)
+        right += float((mean[batch.winners] > mean[batch.losers])[~batch.tied].sum())
+        num_pairs += float((~batch.tied).sum())
+    return {"loss": loss / sum(ranking.weight for ranking in held_out), "accuracy": right / max(1.0, num_pairs)}
 
 
 def loss_of_heads(scores: Tensor, batch: RankingBatch, config: RewardConfig) -> Tensor:

@@ -20,6 +20,7 @@ from rlhf.learning.forward import token_log_probabilities
 from rlhf.learning.loop import Learner, Run, accumulate, autocast, epoch_order, set_up
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.reading import DEMONSTRATION, read_split, reader
+from rlhf.learning.selection import Selection
 from rlhf.learning.text import Batch, Encoded, over_all_tokens, right_pad
 
 _WINDOW = 8  # batches that are sorted by length together
@@ -61,6 +62,7 @@ def fit(
     num_epochs: int,
     batch_size: int,
     micro_batch_size: int,
+    selection: Selection | None = None,
 ) -> None:
     """Train the policy on the sequences from where the run stands to its end; call `run.resume` first.
 
@@ -93,7 +95,7 @@ def fit(
                 "tokens_per_second": num_tokens / seconds,
                 "epoch": (run.step + 1) / per_epoch,
             }
-            run.end_step("train", numbers, {})
+            run.end_step("train", numbers, {} if selection is None else selection.after_step(run))
 
 
 @torch.no_grad()
@@ -131,7 +133,14 @@ def run(folder: Path, config: SFTConfig) -> None:
     total_steps = num_steps(len(train), config.batch_size, config.num_epochs)
     run = Run(folder, "sft", config.engine, total_steps)
     learner = Learner(policy.model, config.optimizer, total_steps)
-    run.resume({"model": policy.model}, {"model": learner})
+    selection = Selection(
+        policy.model,
+        config.evaluate_every,
+        "loss",
+        len(held_out),
+        lambda: {"loss": mean_loss(policy, held_out, config.micro_batch_size)},
+    )
+    selection.resume(run.resume({"model": policy.model} | selection.models, {"model": learner}))
     fit(
         run,
         learner,
@@ -140,8 +149,10 @@ def run(folder: Path, config: SFTConfig) -> None:
         num_epochs=config.num_epochs,
         batch_size=config.batch_size,
         micro_batch_size=config.micro_batch_size,
+        selection=selection,
     )
     metrics: dict[str, float | int] = {"num_train": len(train), "num_held_out": len(held_out)}
+    metrics |= selection.restore()
     if held_out:
         metrics["held_out_loss"] = mean_loss(policy, held_out, config.micro_batch_size)
     save_policy(policy, folder / "model")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
-from rlhf.learning.configs.errors import check_batches, require
+from rlhf.learning.configs.errors import check_batches, check_evaluation, require
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,9 @@ class RewardConfig:
     num_epochs: int = 1
     batch_size: int = 64  # rankings per optimiser step
     micro_batch_size: int = 64  # rankings per forward
+    # Optimiser steps between evaluations on held-out rows; model/ is then the best of them. 0: the last step's weights.
+    evaluate_every: int = 0
+    choose_by: Literal["loss", "accuracy"] = "loss"  # what is best: the lowest held-out loss, or the highest accuracy
     # Completions whose activations are held at once; None: those of a micro-batch. Fewer cost a second forward, and
     # change no number: scores are made without graph, and their gradients backpropagated chunk by chunk.
     completions_per_forward: int | None = None
@@ -47,6 +50,7 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         check_batches(self.model, self.num_epochs, self.batch_size, self.micro_batch_size)
+        check_evaluation(self.evaluate_every)
         require(
             self.completions_per_forward is None or self.completions_per_forward >= 1,
             f"completions_per_forward: expected at least 1, found {self.completions_per_forward}",
