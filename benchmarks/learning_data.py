@@ -158,6 +158,7 @@ def rankings(size: Size, count: int, num_completions: int, seed: int, num_held_o
                 "edited": False,
                 "strength": 0,
                 "strength_scale": "",
+                "safety": "",
                 "all_bad": False,
                 "names_itself": False,
                 "adjudicated": False,

@@ -1,7 +1,8 @@
 """Learning on a GPU: `python -m benchmarks.learning_gpu [--sizes 0.5B,1.5B] [--only sft,reward,sample,ppo,group]`.
 
 Random weights of Qwen2.5's shape at 0.5 B and 1.5 B parameters, a vocabulary of 151,936 (as a Llama with biases: to a
-folder of Qwen2 transformers gives Qwen's tokenizer, whatever lies in it), bfloat16 autocast over float32 weights: tokens a second, model FLOP utilisation and peak GiB of SFT, reward model, sampling, PPO and GRPO, against TRL
+folder of Qwen2 transformers gives Qwen's tokenizer, whatever lies in it), bfloat16 autocast over float32 weights:
+tokens a second, model FLOP utilisation and peak GiB of SFT, reward model, sampling, PPO and GRPO, against TRL
 1.16 (SFT, reward model, GRPO) and `generate` in the same run, one process after the other on the same device. How
 operations are counted, and the bytes that bound decoding, stands in benchmarks/learning_flops.py; peaks are the makers'
 dense bfloat16 numbers where the device is known (PEAKS), else measured, and the measured ones are reported in any case.
