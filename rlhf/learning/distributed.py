@@ -84,6 +84,10 @@ def inside(model: nn.Module, function: Callable[[], T]) -> T:
     return found
 
 
+def is_sharded(model: nn.Module) -> bool:
+    return isinstance(model, FSDPModule)
+
+
 @contextmanager
 def whole(model: nn.Module) -> Iterator[None]:
     """All weights on every process, for work in which processes don't keep step with each other (sampling)."""
