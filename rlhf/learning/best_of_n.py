@@ -109,16 +109,22 @@ def _sample_and_score(
     asked = [*rows, *(row | {"finished": True} for row in old)]
     keys = [key_of(scorer, messages[r["prompt_id"]], r["completion"], r["finished"]) for r in asked]
     known = {key: row["score"] for key, row in zip(keys[len(rows) :], old, strict=True) if row["scorer"] == scorer}
-    journal.put_all({key: score for key, score in known.items() if key not in journal})
-    sequences = [_sequence(model, messages[row["prompt_id"]], row, config) for row in asked]
+    todo = [(key, row) for key, row in zip(keys, asked, strict=True) if key not in known]
+    sequences = [_sequence(model, messages[row["prompt_id"]], row, config) for _, row in todo]
     with loop.autocast(config.engine, policy.model.device):
         num_made = scoring.score_once(
-            model, keys, sequences, config.sampling.batch_size, journal, partial(_log_batch, work, "score")
+            model,
+            [key for key, _ in todo],
+            sequences,
+            config.sampling.batch_size,
+            journal,
+            partial(_log_batch, work, "score"),
         )
+    score_of = journal.values | known
     work.log("scored", {"num_scored": num_made, "num_reused": len(asked) - num_made})
-    rows = [row | {"score": journal[key], "best": False} for row, key in zip(rows, keys, strict=False)]
+    rows = [row | {"score": score_of[key], "best": False} for row, key in zip(rows, keys, strict=False)]
     _mark(rows, config)
-    old = [row | {"score": journal[key], "scorer": scorer} for row, key in zip(old, keys[len(rows) :], strict=True)]
+    old = [row | {"score": score_of[key], "scorer": scorer} for row, key in zip(old, keys[len(rows) :], strict=True)]
     return rows, merge(old, _for_bag(rows, messages, scorer, next_round(old)), config.bag_size)
 
 

@@ -29,17 +29,21 @@ def score_once(
     journal: Journal,
     on_batch: Callable[[int, int], None],
 ) -> int:
-    """Put the normalised score of every key into the journal, those that it lacks. Returns how many were made.
+    """Put the normalised score of every key into the journal. Returns how many there are to make.
+
+    A batch that is in the journal as a whole isn't forwarded again; one that a crash cut is, as a whole: batches are
+    the same after a restart, and so are the scores to the bit.
 
     keys: of the sequences; equal keys are scored once. on_batch: called after each batch with (done, to do in all).
     """
-    missing = {key: sequence for key, sequence in zip(keys, sequences, strict=True) if key not in journal}
-    names, unseen = list(missing), list(missing.values())
+    distinct = dict(zip(keys, sequences, strict=True))
+    names, unseen = list(distinct), list(distinct.values())
     done = 0
     for rows in reward_model.groups_by_length([sequence.length for sequence in unseen], batch_size):
-        raw = reward_model.score(model, [unseen[row] for row in rows], batch_size)
-        scores = model.normalised(torch.tensor(raw, dtype=torch.float64)).tolist()
-        journal.put_all(dict(zip([names[row] for row in rows], scores, strict=True)))
+        if not all(names[row] in journal for row in rows):
+            raw = reward_model.score(model, [unseen[row] for row in rows], batch_size)
+            scores = model.normalised(torch.tensor(raw, dtype=torch.float64)).tolist()
+            journal.put_all(dict(zip([names[row] for row in rows], scores, strict=True)))
         done += len(rows)
         on_batch(done, len(unseen))
     return len(unseen)

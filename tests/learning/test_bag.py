@@ -120,11 +120,15 @@ def test_the_same_answer_is_scored_once_and_not_again_after_a_restart(talking_ll
     (logged,) = metric_lines(folder, "scored")
     assert logged["num_scored"] == 10 and logged["num_reused"] == 50
     assert len({row["score"] for row in read_table(folder / "rows.parquet", BEST_OF_N_ROWS)}) == 10
+    lines = (folder / "journal.jsonl").read_text().splitlines()
+    forged = json.loads(lines[0]) | {"value": 7.5}
+    (folder / "journal.jsonl").write_text("\n".join([json.dumps(forged), *lines[1:], '{"key": "half']))
     (folder / "rows.parquet").unlink()
     with pytest.raises(best_of_n.NothingChosen):
         best_of_n.run(folder, config)
-    (logged,) = metric_lines(folder, "scored")
-    assert logged["num_scored"] == 0 and logged["num_reused"] == 60
+    assert len((folder / "journal.jsonl").read_text().splitlines()) == 10
+    assert 7.5 in {row["score"] for row in read_table(folder / "rows.parquet", BEST_OF_N_ROWS)}  # not asked again
+    assert len(metric_lines(folder, "score")) == 1
 
 
 def test_a_score_belongs_to_its_reward_model(talking_llama: Path, tmp_path: Path) -> None:
