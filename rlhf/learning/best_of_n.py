@@ -20,7 +20,7 @@ from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.sampling import Prompt, sample, sample_rows
 from rlhf.learning.sft import fit, num_steps
-from rlhf.learning.stats.expected_best import expected_best
+from rlhf.learning.stats.expected_best import expected_best, kl_upper_bound
 from rlhf.learning.text import Encoded, encode_completion, encode_prompt
 
 
@@ -149,4 +149,10 @@ def _chosen(
 def _report(rows: Sequence[dict[str, Any]], num_chosen: int) -> dict[str, Any]:
     scores = [[row["score"] for row in group] for group in _by_prompt(rows).values()]
     curve = expected_best(scores)
-    return {"curve": curve, "mean_score": curve[1], "num_prompts": len(scores), "num_chosen": num_chosen}
+    return {
+        "curve": curve,
+        "mean_score": curve[1],
+        "kl_upper_bound": kl_upper_bound(max(curve)),  # of choosing among N, nats a completion
+        "num_prompts": len(scores),
+        "num_chosen": num_chosen,
+    }

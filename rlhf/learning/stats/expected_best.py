@@ -1,6 +1,8 @@
-"""The expected best of n scores, for every n, from one pool of N: no resampling, no bias."""
+"""The expected best of n scores, for every n, from one pool of N: no resampling, no bias; and what it costs in KL."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,6 +25,16 @@ def expected_best(scores: ArrayLike) -> dict[int, float]:
         weights = np.exp(_log_choose(places - 1, n - 1) - _log_choose(np.array(size), n))
         curve[n] = float((weights * ordered[n - 1 :]).sum())
     return curve
+
+
+def kl_upper_bound(n: int) -> float:
+    """ln n - (n - 1) / n, in nats: the KL of best-of-n to the policy where no completion is likely (Stiennon et al.
+    2020, section 3; exact for a continuous distribution), and an upper bound of it everywhere (Beirami et al. 2024,
+    2401.01879, theorem 3.1). Raises ValueError below n = 1.
+    """
+    if n < 1:
+        raise ValueError(f"best of n: expected n of at least 1, found {n}")
+    return math.log(n) - (n - 1) / n
 
 
 def _log_choose(total: np.ndarray, chosen: int) -> np.ndarray:
