@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import F, Value
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce
 
 from annotate.models import Demonstration, Protocol, ProtocolRevision, Ranking, Task
@@ -22,8 +23,8 @@ SLOTS = 32  # more than any task has: task and slot make one id
 ADJUDICATED = SLOTS - 1  # in the place of a slot: a reviewer's decision is outside the overlap
 COLUMNS = (
     "prompt_id", "prompt__messages", "prompt__split", "task_id", "completion_ids", "ranks", "edited_completion_id",
-    "edited_text", "strength", "all_bad", "names_itself", "is_adjudication", "iteration", "slot", "labeler_id",
-    "protocol", "protocol_revision",
+    "edited_text", "strength", "safety", "all_bad", "names_itself", "is_adjudication", "iteration", "slot",
+    "labeler_id", "protocol", "protocol_revision",
 )  # fmt: skip
 
 
@@ -61,6 +62,7 @@ def ranking_rows(*, project: Project, iteration: int, old_weight: float) -> Iter
             labeler_id=F("submission__labeler"),
             protocol=F("task__protocol"),
             protocol_revision=F("submission__protocol_revision"),
+            safety=KeyTextTransform("safety", "submission__body"),  # null where it was not asked
         )
         .order_by("iteration", "prompt_id", "task_id", "slot", "id")
     )
@@ -77,6 +79,7 @@ def ranking_rows(*, project: Project, iteration: int, old_weight: float) -> Iter
                 **_completions(row, ranking_id, texts),
                 "strength": row["strength"] or 0,
                 "strength_scale": scales[row["protocol"], row["protocol_revision"]],
+                "safety": row["safety"] or "",
                 "all_bad": row["all_bad"],
                 "names_itself": row["names_itself"],
                 "adjudicated": row["is_adjudication"],

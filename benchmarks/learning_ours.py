@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import resource
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.learning_clock import Clock
 from rlhf.learning import configs, grpo, loop, ppo, reward, sft
 from rlhf.learning.policy import load_policy
 from rlhf.learning.sampling import Prompt, sample
@@ -19,30 +19,15 @@ Job = dict[str, Any]
 TEXT = {"prompt_format": "chat", "max_prompt_tokens": 512, "max_completion_tokens": 256}
 
 
-class Clock:
-    """Processor and wall seconds at the end of every step; the first steps warm up and don't count."""
+def watch(clock: Clock) -> None:
+    """Mark the end of every step of a run."""
+    end_step = loop.Run.end_step
 
-    def __init__(self, num_warmup: int) -> None:
-        self.num_warmup = num_warmup
-        self.marks: list[tuple[float, float]] = []
+    def marked(run: loop.Run, *arguments: Any) -> None:
+        end_step(run, *arguments)
+        clock.mark()
 
-    def mark(self) -> None:
-        self.marks.append((time.process_time(), time.perf_counter()))
-
-    def per_step(self) -> dict[str, float]:
-        begin, end = self.marks[self.num_warmup - 1], self.marks[-1]
-        steps = len(self.marks) - self.num_warmup
-        return {"cpu_s": (end[0] - begin[0]) / steps, "wall_s": (end[1] - begin[1]) / steps, "num_steps": steps}
-
-    def watch(self) -> None:
-        """Mark the end of every step of a run."""
-        end_step = loop.Run.end_step
-
-        def marked(run: loop.Run, *arguments: Any) -> None:
-            end_step(run, *arguments)
-            self.mark()
-
-        loop.Run.end_step = marked  # type: ignore[method-assign]
+    loop.Run.end_step = marked  # type: ignore[method-assign]
 
 
 def engine(job: Job) -> Job:
@@ -67,7 +52,7 @@ def common(job: Job) -> Job:
 def run_sft(job: Job, folder: Path, clock: Clock) -> Job:
     sizes = {"num_epochs": 1, "batch_size": job["batch_size"], "micro_batch_size": job["batch_size"]}
     config = configs.from_dict("sft", common(job) | sizes)
-    clock.watch()
+    watch(clock)
     sft.run(folder, config)  # type: ignore[arg-type]
     return {"quality": result(folder)["held_out_loss"], "quality_name": "held-out loss, nats a token"}
 
@@ -75,7 +60,7 @@ def run_sft(job: Job, folder: Path, clock: Clock) -> Job:
 def run_reward(job: Job, folder: Path, clock: Clock) -> Job:
     sizes = {"num_epochs": 1, "batch_size": job["batch_size"], "micro_batch_size": job["batch_size"]}
     config = configs.from_dict("reward", common(job) | sizes)
-    clock.watch()
+    watch(clock)
     reward.run(folder, config)  # type: ignore[arg-type]
     return {"quality": result(folder)["accuracy"], "quality_name": "held-out accuracy"}
 
@@ -93,7 +78,7 @@ def run_group(job: Job, folder: Path, clock: Clock) -> Job:
         "kl_coefficient": job["kl_coefficient"],
         "missing_eos_score": None,
     }
-    clock.watch()
+    watch(clock)
     grpo.run(folder, configs.from_dict("grpo", values))  # type: ignore[arg-type]
     return {"quality": last_mean(folder, "score"), "quality_name": "mean reward of the last quarter"}
 
@@ -112,7 +97,7 @@ def run_ppo(job: Job, folder: Path, clock: Clock) -> Job:
         "kl_coefficient": job["kl_coefficient"],
         "missing_eos_score": None,
     }
-    clock.watch()
+    watch(clock)
     ppo.run(folder, configs.from_dict("ppo", values))  # type: ignore[arg-type]
     return {"quality": last_mean(folder, "score"), "quality_name": "mean score of the last quarter"}
 
@@ -125,7 +110,7 @@ def run_sample(job: Job, folder: Path, clock: Clock) -> Job:
     tokens = json.loads((folder / "tokens.json").read_text())
     lengths: list[int] = []
     with loop.autocast(configs.EngineConfig(**engine(job)), device):
-        for turn in range(job["num_turns"]):
+        for turn in range(job["num_passes"]):
             samples = sample(
                 policy,
                 [Prompt(index, ids) for index, ids in enumerate(tokens)],
@@ -135,12 +120,10 @@ def run_sample(job: Job, folder: Path, clock: Clock) -> Job:
                 seed=job["seed"] + turn,
                 batch_size=job["batch_size"],
             )
-            if device.type == "cuda":
-                torch.cuda.synchronize()
             clock.mark()
             lengths += [len(s.ids) for s in samples]
     mean = sum(lengths) / len(lengths)
-    return {"quality": mean, "quality_name": "mean length, tokens", "num_tokens": sum(lengths) / job["num_turns"]}
+    return {"quality": mean, "quality_name": "mean length, tokens", "num_tokens": sum(lengths) / job["num_passes"]}
 
 
 def result(folder: Path) -> Job:
@@ -160,12 +143,12 @@ STAGES = {"sft": run_sft, "reward": run_reward, "group": run_group, "ppo": run_p
 
 def main(path: Path) -> None:
     job = json.loads(path.read_text())
-    clock = Clock(job["num_warmup"])
+    clock = Clock(job, torch.cuda.synchronize if job["device"] == "cuda" else None)
     found = STAGES[job["stage"]](job, Path(job["folder"]), clock)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if job["device"] == "cuda":
         found["gpu_gib"] = torch.cuda.max_memory_allocated() / 2**30
-    Path(job["out"]).write_text(json.dumps(found | clock.per_step() | {"peak_mib": peak}))
+    Path(job["out"]).write_text(json.dumps(found | {"turns": clock.turns, "peak_mib": peak}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The peers of benchmarks/learning.py, in an environment of their own: TRL's trainers, and transformers' `generate`.
 
-    PYTHON_OF_THE_ENVIRONMENT learning_peers.py JOB.json
+    PYTHON_OF_THE_ENVIRONMENT -m benchmarks.learning_peers JOB.json
 
 Knows nothing of ours. Everything that we switch on is switched on here too where it exists: threads, precision, the
 faster of the two attentions that a CPU has, rows of like length together, and data that is tokens already.
@@ -13,7 +13,6 @@ import json
 import os
 import resource
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -29,26 +28,19 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from benchmarks.learning_clock import Clock
+
 Job = dict[str, Any]
 
 
-class Clock(TrainerCallback):
-    """Processor and wall seconds at the end of every step; the first steps warm up and don't count."""
+class StepEnds(TrainerCallback):
+    """Tells the clock the end of every step."""
 
-    def __init__(self, num_warmup: int) -> None:
-        self.num_warmup = num_warmup
-        self.marks: list[tuple[float, float]] = []
-
-    def mark(self) -> None:
-        self.marks.append((time.process_time(), time.perf_counter()))
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.mark()
-
-    def per_step(self) -> dict[str, float]:
-        begin, end = self.marks[self.num_warmup - 1], self.marks[-1]
-        steps = len(self.marks) - self.num_warmup
-        return {"cpu_s": (end[0] - begin[0]) / steps, "wall_s": (end[1] - begin[1]) / steps, "num_steps": steps}
+        self.clock.mark()
 
 
 def trainer_arguments(job: Job, folder: Path) -> Job:
@@ -108,7 +100,7 @@ def run_sft(job: Job, folder: Path, clock: Clock) -> Job:
         args=SFTConfig(**arguments),
         train_dataset=Dataset.from_list(train),
         processing_class=AutoTokenizer.from_pretrained(job["model"]),
-        callbacks=[clock],
+        callbacks=[StepEnds(clock)],
     )
     trainer.train()
     return {"quality": held_out_loss(model.eval(), rows), "quality_name": "held-out loss, nats a token"}
@@ -155,7 +147,7 @@ def run_reward(job: Job, folder: Path, clock: Clock) -> Job:
         args=RewardConfig(**arguments),
         train_dataset=Dataset.from_list(train),
         processing_class=AutoTokenizer.from_pretrained(job["model"]),
-        callbacks=[clock],
+        callbacks=[StepEnds(clock)],
     )
     trainer.train()
     return {"quality": held_out_accuracy(model.eval(), rows), "quality_name": "held-out accuracy"}
@@ -200,7 +192,7 @@ def run_group(job: Job, folder: Path, clock: Clock) -> Job:
         args=kind[0](**arguments),
         train_dataset=Dataset.from_list([{"prompt": tokenizer.decode(ids)} for ids in prompts]),
         processing_class=tokenizer,
-        callbacks=[clock],
+        callbacks=[StepEnds(clock)],
     )
     trainer.train()
     last = rewards[-max(1, len(rewards) // 4) :]
@@ -217,8 +209,9 @@ def run_ppo(job: Job, folder: Path, clock: Clock) -> Job:
         "total_episodes": job["num_iterations"] * job["num_rollouts"],
         "num_ppo_epochs": job["num_epochs"],
         "num_mini_batches": job["num_rollouts"] // job["minibatch_size"],
-        "per_device_train_batch_size": job["micro_batch_size"],
-        "gradient_accumulation_steps": job["num_rollouts"] // job["micro_batch_size"],
+        # A minibatch is a step of the optimiser, as with us: with accumulation it would be a part of one.
+        "per_device_train_batch_size": job["num_rollouts"],
+        "gradient_accumulation_steps": 1,
         "local_rollout_forward_batch_size": job["micro_batch_size"],
         "response_length": job["max_new_tokens"],
         "stop_token": "eos",
@@ -236,7 +229,7 @@ def run_ppo(job: Job, folder: Path, clock: Clock) -> Job:
         value_model=scorer(job, job["reward_model"]),
         train_dataset=rows,
         eval_dataset=rows,
-        callbacks=[clock],
+        callbacks=[StepEnds(clock)],
     )
     trainer.train()
     scores = [line["objective/scores"] for line in trainer.state.log_history if "objective/scores" in line]
@@ -254,7 +247,7 @@ def run_sample(job: Job, folder: Path, clock: Clock) -> Job:
     prompts.sort(key=len)
     width = max(1, job["batch_size"] // job["num_samples"])
     lengths: list[int] = []
-    for turn in range(job["num_turns"]):
+    for turn in range(job["num_passes"]):
         torch.manual_seed(job["seed"] + turn)
         for begin in range(0, len(prompts), width):
             some = prompts[begin : begin + width]
@@ -276,7 +269,7 @@ def run_sample(job: Job, folder: Path, clock: Clock) -> Job:
             lengths += completion_lengths(written.cpu(), stops)
         clock.mark()
     mean = sum(lengths) / len(lengths)
-    return {"quality": mean, "quality_name": "mean length, tokens", "num_tokens": sum(lengths) / job["num_turns"]}
+    return {"quality": mean, "quality_name": "mean length, tokens", "num_tokens": sum(lengths) / job["num_passes"]}
 
 
 def completion_lengths(written: torch.Tensor, stops: list[int] | None) -> list[int]:
@@ -295,12 +288,12 @@ def main(path: Path) -> None:
     job = json.loads(path.read_text())
     logging.set_verbosity_error()
     torch.set_num_threads(job["num_threads"])
-    clock = Clock(job["num_warmup"])
+    clock = Clock(job, torch.cuda.synchronize if job["device"] == "cuda" else None)
     found = STAGES[job["stage"]](job, Path(job["folder"]), clock)
     if job["device"] == "cuda":
         found["gpu_gib"] = torch.cuda.max_memory_allocated() / 2**30
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    Path(job["out"]).write_text(json.dumps(found | clock.per_step() | {"peak_mib": peak}))
+    Path(job["out"]).write_text(json.dumps(found | {"turns": clock.turns, "peak_mib": peak}))
 
 
 if __name__ == "__main__":

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from rlhf.learning import reward_model, tables
 from rlhf.learning import rewards as worth
 from rlhf.learning.configs import InputError, PPOConfig, TextConfig
 from rlhf.learning.policy import Policy, load_policy, require_room
+from rlhf.learning.reading import PROMPT, read_split, reader
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.rewards import Rewards
 from rlhf.learning.sampling import Prompt
-from rlhf.learning.text import encode_prompt
 from rlhf.learning.vocabulary import require_same_tokens
 
 
@@ -59,9 +59,10 @@ def load(folder: Path, config: PPOConfig, device: torch.device) -> Networks:
     return Networks(policy, reference.model, sft.model, value, rewards, held_out)
 
 
-def read_training_prompts(folder: Path, tokenizer: PreTrainedTokenizerBase, text: TextConfig) -> list[Prompt]:
+def read_training_prompts(folder: Path, policy: Policy, text: TextConfig) -> list[Prompt]:
     path = folder / "data" / "prompts.parquet"
-    rows = [row for row in tables.read_table(path, tables.PROMPTS) if row["split"] == "train"]
+    rows = [row for row in read_split(path, tables.PROMPTS, "prompt_id") if row["split"] == "train"]
     if not rows:
         raise NoPrompts(f"{path}: found no prompt of the train split, expected at least one")
-    return [Prompt(row["prompt_id"], encode_prompt(tokenizer, row["prompt"], text)) for row in rows]
+    as_read = reader(policy.model, policy.tokenizer, text, PROMPT)
+    return [Prompt(row["prompt_id"], as_read.prompt(row["prompt_id"], row["prompt"])) for row in rows]

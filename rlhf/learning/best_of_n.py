@@ -17,6 +17,7 @@ import torch
 from rlhf.learning import checkpoint, loop, reward_model, tables
 from rlhf.learning.configs import BestOfNConfig, InputError
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
+from rlhf.learning.reading import PROMPT, read_split, reader
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.sampling import Prompt, sample, sample_rows
 from rlhf.learning.sft import fit, num_steps
@@ -35,7 +36,7 @@ def run(folder: Path, config: BestOfNConfig) -> None:
     require_room(policy.model, config.text)
     # 1. Samples with their scores.
     path = folder / "data" / "prompts.parquet"
-    prompts = [row for row in tables.read_table(path, tables.PROMPTS) if row["split"] == "train"]
+    prompts = [row for row in read_split(path, tables.PROMPTS, "prompt_id") if row["split"] == "train"]
     if not prompts:
         raise NothingChosen(f"{path}: found no prompt of the train split, expected at least one")
     work = loop.Run(folder, "best_of_n", config.engine, num_steps(len(prompts), config.batch_size, config.num_epochs))
@@ -79,7 +80,8 @@ def _sample_and_score(
     policy: Policy, prompts: Sequence[dict[str, Any]], work: loop.Run, config: BestOfNConfig
 ) -> list[dict[str, Any]]:
     device = policy.model.device
-    encoded = [Prompt(row["prompt_id"], encode_prompt(policy.tokenizer, row["prompt"], config.text)) for row in prompts]
+    as_read = reader(policy.model, policy.tokenizer, config.text, PROMPT)
+    encoded = [Prompt(row["prompt_id"], as_read.prompt(row["prompt_id"], row["prompt"])) for row in prompts]
 
     def on_batch(phase: str, done: int, total: int) -> None:
         work.log(phase, {"done": done, "total": total})
@@ -96,7 +98,7 @@ def _sample_and_score(
             batch_size=config.sampling.batch_size,
             on_batch=lambda done, total: on_batch("sample", done, total),
         )
-    rows = sample_rows(policy, samples)
+    rows = sample_rows(policy.tokenizer, samples)
     reward = reward_model.load_trained(config.reward_model, device)
     messages = {row["prompt_id"]: row["prompt"] for row in prompts}
     sequences = [_sequence(reward, messages[row["prompt_id"]], row, config) for row in rows]

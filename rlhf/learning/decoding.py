@@ -171,7 +171,7 @@ class Decoder:
             past_key_values=self.cache,
             use_cache=True,
         ).logits[:, -1]  # (B, V)
-        self.lengths += 1
+        self.lengths += self.job_of >= 0  # a row that ended and waits stays within the model's positions
         self.window.end += 1
 
 

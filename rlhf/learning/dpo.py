@@ -25,6 +25,8 @@ from rlhf.learning.forward import completion_log_probabilities
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.preference_losses import dpo_loss, ipo_loss, kto_loss
 from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
+from rlhf.learning.reading import reader
+from rlhf.learning.selection import Selection
 from rlhf.learning.sft import epoch_batches, num_steps
 from rlhf.learning.text import Batch, Encoded, right_pad
 
@@ -50,14 +52,23 @@ def run(folder: Path, config: DPOConfig) -> None:
     require_room(policy.model, config.text)
     reference = load_policy(config.model, device).model.requires_grad_(False)
     networks = Networks(policy, reference)
-    encoded = rankings.encode_rankings(policy.tokenizer, rows, config.text, labeler_weights=config.labeler_weights)
+    as_read = reader(policy.model, policy.tokenizer, config.text, rankings.RANKING)
+    encoded = rankings.encode_rankings(as_read, rows, labeler_weights=config.labeler_weights)
     training, held_out = rankings.split(encoded, ties=False)
     others = mismatched(training) if config.loss == "kto" else []
     # 2. Optimiser, and where an earlier attempt stopped.
     steps_per_epoch = num_steps(len(training), config.batch_size, 1)
     learner = loop.Learner(policy.model, config.optimizer, config.num_epochs * steps_per_epoch)
     work = loop.Run(folder, "dpo", config.engine, learner.total_steps)
-    work.resume({"policy": policy.model}, {"policy": learner})
+    measured = rankings.informative(held_out, ties=False)
+    selection = Selection(
+        policy.model,
+        config.evaluate_every,
+        config.choose_by,
+        len(measured),
+        lambda: held_out_numbers(networks, measured, others, config),
+    )
+    selection.resume(work.resume({"policy": policy.model} | selection.models, {"policy": learner}))
     # 3. Steps, on rankings of like length.
     lengths = [max(sequence.length for sequence in ranking.sequences) for ranking in training]
     for epoch in range(work.step // steps_per_epoch, config.num_epochs):
@@ -65,12 +76,13 @@ def run(folder: Path, config: DPOConfig) -> None:
         for chosen in batches[work.step - epoch * steps_per_epoch :]:
             kl = reference_point(networks, [others[row] for row in chosen], config) if others else 0.0
             metrics = _train_step(networks, learner, [training[row] for row in chosen], kl, config)
-            work.end_step("train", metrics, {})
+            work.end_step("train", metrics, selection.after_step(work))
     # 4. Results.
+    best = selection.restore()
     scores = _implicit_rewards(networks, held_out, config)
     tables.write_table(folder / "rows.parquet", tables.REWARD_ROWS, rankings.scored_rows(held_out, scores[:, None]))
     save_policy(policy, folder / "model")
-    report = rankings.held_out_accuracy(held_out, scores.tolist()) | rankings.counts(encoded, training)
+    report = rankings.held_out_accuracy(held_out, scores.tolist()) | rankings.counts(encoded, training) | best
     work.finish(report, ["model", "rows.parquet"])
 
 
@@ -135,9 +147,32 @@ def _train_step(
     total_weight = sum(ranking.weight for ranking in chosen)
     loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids)
     learning_rate = learner.learning_rate
-    gradient_norm = learner.apply()
+    gradient_norm = learner.apply([ranking.row["ranking_id"] for ranking in chosen])
     step = {"loss": loss, "learning_rate": learning_rate, "gradient_norm": gradient_norm}
     return step | sums | ({"kl": kl} if config.loss == "kto" else {})
+
+
+@torch.no_grad()
+def held_out_numbers(
+    networks: Networks, held_out: Sequence[EncodedRanking], others: Sequence[Encoded], config: DPOConfig
+) -> dict[str, float]:
+    """The loss of held-out rankings by weight, and the share of their pairs that implicit rewards order right.
+
+    others: completions of other prompts, for KTO's reference point; a batch of them is asked.
+    """
+    device = networks.policy.model.device
+    kl = reference_point(networks, others[: config.batch_size], config) if others else 0.0
+    loss = right = 0.0
+    for part in rankings.parts(held_out, config.micro_batch_size):
+        batch = collate(part, networks.policy.pad_id, device)
+        with loop.autocast(config.engine, device):
+            found = in_chunks(
+                partial(log_ratios, networks, of_mean=config.loss == "ipo"), batch.batch, config.completions_per_forward
+            )
+        loss += float(loss_of(found, batch, kl, config))
+        right += float((found[batch.winners] > found[batch.losers]).sum())
+    total_weight, num_pairs = sum(r.weight for r in held_out), sum(r.num_pairs for r in held_out)
+    return {"loss": loss / total_weight, "accuracy": right / num_pairs}
 
 
 def loss_of(found: Tensor, batch: RankingBatch, kl: float, config: DPOConfig) -> Tensor:

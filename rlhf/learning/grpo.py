@@ -57,7 +57,7 @@ def run(folder: Path, config: GRPOConfig) -> None:
     device = loop.set_up(config.engine)
     # 1. Networks, prompts, optimiser; then back to where an earlier attempt stopped.
     networks = _load(folder, config, device)
-    prompts = read_training_prompts(folder, networks.policy.tokenizer, config.text)
+    prompts = read_training_prompts(folder, networks.policy, config.text)
     worth.require_targets(networks.rewards, [prompt.prompt_id for prompt in prompts])
     steps = config.num_iterations * config.num_epochs * config.num_rollouts // config.minibatch_size
     learner = loop.Learner(networks.policy.model, config.optimizer, steps)
@@ -194,7 +194,7 @@ def _update(
     metrics["policy_loss"] = loop.accumulate(
         parts, loss_of, 1.0, lambda part: [rollouts.batch.row_ids[row] for row in part]
     )
-    metrics["gradient_norm"] = learner.apply()
+    metrics["gradient_norm"] = learner.apply([rollouts.batch.row_ids[row] for row in rows])
     return metrics
 
 

@@ -15,7 +15,7 @@ import torch
 from rlhf.learning import loop, reward_model, tables
 from rlhf.learning.configs import JudgeConfig
 from rlhf.learning.policy import require_room
-from rlhf.learning.text import encode
+from rlhf.learning.reading import reader
 
 
 def run(folder: Path, config: JudgeConfig) -> None:
@@ -24,8 +24,9 @@ def run(folder: Path, config: JudgeConfig) -> None:
     model = reward_model.load_trained(config.reward_model, device)
     require_room(model.network, config.text)
     pairs = tables.read_table(folder / "data" / "pairs.parquet", tables.PAIRS)
+    as_read = reader(model.network, model.tokenizer, config.text, "data/pairs.parquet: pair")
     sequences = [
-        encode(model.tokenizer, pair["pair_id"], pair["prompt"], pair[side], config.text)
+        as_read.answer(pair["pair_id"], pair["prompt"], pair[side])
         for pair in pairs
         for side in ("completion_a", "completion_b")
     ]

@@ -22,14 +22,15 @@ import transformers
 from torch import Tensor, nn
 
 from rlhf.learning import checkpoint
-from rlhf.learning.configs import ConfigError, EngineConfig, OptimizerConfig
+from rlhf.learning.configs import ConfigError, EngineConfig, InputError, OptimizerConfig
 from rlhf.learning.tables import sha256
 
 M = TypeVar("M")  # a micro-batch, of whatever kind the stage makes
 
 
-class NonFiniteLoss(RuntimeError):
-    """A loss or a gradient is not a finite number; the message names the rows of the batch."""
+class NonFiniteLoss(InputError):
+    """A loss or a gradient is not a finite number; the message names the rows of the batch. Bad input: a second start
+    would meet it again."""
 
 
 def set_up(engine: EngineConfig) -> torch.device:
@@ -106,15 +107,21 @@ class Learner:
         """The learning rate of the next step."""
         return self.peak * schedule_factor(self.step, self.total_steps, self.config)
 
-    def apply(self) -> float:
+    def apply(self, row_ids: Sequence[int] = ()) -> float:
         """Clip the gradients, step, and forget them. Returns the gradient norm before clipping.
+
+        Args:
+            row_ids: the rows that the gradients are of, for the message when they aren't finite.
 
         Raises:
             NonFiniteLoss: the norm is not finite; no weight was changed.
         """
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm))
         if not math.isfinite(norm):
-            raise NonFiniteLoss(f"found a gradient norm of {norm} at optimiser step {self.step}, expected a finite one")
+            raise NonFiniteLoss(
+                f"found a gradient norm of {norm} at optimiser step {self.step}, expected a finite one; "
+                f"rows of this step: {list(row_ids)}"
+            )
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         self.optimizer.step()

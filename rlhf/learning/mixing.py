@@ -14,8 +14,9 @@ from torch import Tensor
 from rlhf.learning import loop, tables
 from rlhf.learning.configs import EngineConfig, InputError, PPOConfig
 from rlhf.learning.policy import Policy
+from rlhf.learning.reading import DEMONSTRATION, read_split, reader
 from rlhf.learning.sft import negative_log_likelihood
-from rlhf.learning.text import Batch, Encoded, encode, over_all_tokens, right_pad
+from rlhf.learning.text import Batch, Encoded, over_all_tokens, right_pad
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,11 @@ def read_mixture(folder: Path, policy: Policy, config: PPOConfig) -> Mixture | N
     if config.ptx_coefficient == 0:
         return None
     path = folder / "data" / "demonstrations.parquet"
-    rows = [row for row in tables.read_table(path, tables.DEMONSTRATIONS) if row["split"] == "train"]
-    found = [
-        encode(policy.tokenizer, row["demonstration_id"], row["prompt"], row["completion"], config.text) for row in rows
-    ]
+    rows = [row for row in read_split(path, tables.DEMONSTRATIONS, "demonstration_id") if row["split"] == "train"]
+    as_read = reader(policy.model, policy.tokenizer, config.text, DEMONSTRATION)
+    found = [as_read.demonstration(row) for row in rows]
     if config.ptx_loss_on == "all":
         found = [over_all_tokens(sequence) for sequence in found]
-    found = [sequence for sequence in found if sequence.completion_ids]
     if not found:
         raise InputError(f"{path}: found no demonstration of the train split, expected some for ptx_coefficient")
     return Mixture(found, config.ptx_coefficient, config.ptx_batch_size, config.micro_batch_size)

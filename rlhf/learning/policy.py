@@ -57,6 +57,7 @@ def load_policy(name_or_path: str, device: torch.device) -> Policy:
         missing = sorted(loading["missing_keys"])
         raise ModelError(f"{name_or_path}: expected a causal language model, found no weights for {missing[:3]}")
     pad_id = ensure_pad_token(tokenizer, model)
+    require_embeddings(name_or_path, tokenizer, model)
     model.eval().to(device)
     require_isolation(model)
     return Policy(model=model, tokenizer=tokenizer, pad_id=pad_id, stop_ids=stop_ids(tokenizer, model))
@@ -89,6 +90,16 @@ def model_error(name_or_path: str, expected: str, error: Exception) -> ModelErro
     """One sentence for whatever transformers had to say."""
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return ModelError(f"{name_or_path}: expected {expected}, found none that loads ({first[:200]})")
+
+
+def require_embeddings(name_or_path: str, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Raise ModelError where the tokenizer, pad token included, knows more tokens than the model has embeddings."""
+    rows = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[index]
+    if len(tokenizer) > rows:
+        raise ModelError(
+            f"{name_or_path}: found a tokenizer of {len(tokenizer)} tokens, expected at most the {rows} that the "
+            "model has embeddings for"
+        )
 
 
 def require_room(model: PreTrainedModel, text: TextConfig) -> None:

@@ -65,7 +65,7 @@ def run(folder: Path, config: PPOConfig) -> None:
     device = loop.set_up(config.engine)
     # 1. Networks, prompts, optimisers; then back to where an earlier attempt stopped.
     networks = actors.load(folder, config, device)
-    prompts = actors.read_training_prompts(folder, networks.policy.tokenizer, config.text)
+    prompts = actors.read_training_prompts(folder, networks.policy, config.text)
     worth.require_targets(networks.rewards, [prompt.prompt_id for prompt in prompts])
     mixture = read_mixture(folder, networks.policy, config)
     steps = config.num_iterations * config.num_epochs * config.rollouts_per_iteration // config.minibatch_size
@@ -80,6 +80,8 @@ def run(folder: Path, config: PPOConfig) -> None:
     kl_coefficient = float(state.get("kl_coefficient", config.kl_coefficient))
     history: list[dict[str, float]] = state.get("history", [])
     raised: list[str] = state.get("alarms", [])
+    if history and history[-1]["stopped_early"]:  # SIGTERM came in the iteration that spent the KL budget
+        work.total_steps = work.step
     # 2. Iterations.
     while work.step < work.total_steps:
         metrics = _iterate(networks, policy, value, mixture, prompts, kl_coefficient, work.step, config)
@@ -258,8 +260,8 @@ def _update(
     if mixture is not None:
         metrics["ptx_loss"] = add_gradients(mixture, networks.policy, policy.step, config.engine)
     loop.accumulate(parts, loss_of_value, 1.0, prompt_ids)
-    metrics["gradient_norm"] = policy.apply()
-    metrics["value_gradient_norm"] = value.apply()
+    metrics["gradient_norm"] = policy.apply(prompt_ids(rows))
+    metrics["value_gradient_norm"] = value.apply(prompt_ids(rows))
     return metrics
 
 

@@ -40,6 +40,20 @@ def pairwise_loss(
     return -(pair_weights * ((1 - label_smoothing) * right + label_smoothing * wrong)).sum()
 
 
+def safety_loss(scores: Tensor, safe: Tensor, weights: Tensor) -> Tensor:
+    """Llama 2's auxiliary loss (2307.09288, appendix A.3.3): the weighted sum of -y ln sigma(r) - (1 - y) ln sigma(-r).
+
+    It gives raw scores a zero point: sigma(r) becomes the probability that a completion is safe, which the threshold
+    of 0.15 of the piecewise reward (section 3.2.3) is about. The paper gives no formula; a score counts as "unsafe"
+    below 0 there, which this loss makes its boundary.
+
+    scores: (N,), raw. safe: (N,), y = 1 for safe, 0 for unsafe. weights: (N,), 0 for completions without a label.
+    Returns a scalar, in nats.
+    """
+    assert scores.dim() == 1 and scores.shape == safe.shape == weights.shape, (scores.shape, safe.shape)
+    return -(weights * (safe * F.logsigmoid(scores) + (1 - safe) * F.logsigmoid(-scores))).sum()
+
+
 def rao_kupper_loss(
     scores: Tensor,
     winners: Tensor,

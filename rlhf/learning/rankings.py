@@ -15,14 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedTokenizerBase
 
 from rlhf.learning import records, tables
-from rlhf.learning.configs import InputError, TextConfig
+from rlhf.learning.configs import InputError
+from rlhf.learning.reading import Reader
 from rlhf.learning.records import Comparisons, comparisons
 from rlhf.learning.report import Label, ScoredRanking, accuracy
 from rlhf.learning.rollouts import take
-from rlhf.learning.text import Batch, Encoded, encode, right_pad
+from rlhf.learning.text import Batch, Encoded, right_pad
+
+RANKING = "data/rankings.parquet: ranking"  # what a row is called in messages
 
 
 class NoComparisons(InputError):
@@ -39,6 +41,7 @@ class EncodedRanking:
     weight: float
     level: int | None = None  # how much better, an index into records.LEVELS
     margins: tuple[float, ...] = ()  # of each comparison; empty: all 0
+    safe: tuple[bool | None, ...] = ()  # of each completion; None, and empty, where nobody said so
 
     @property
     def num_pairs(self) -> int:
@@ -57,6 +60,9 @@ class RankingBatch:
     margins: Tensor  # (P,)
     pair_weights: Tensor  # (P,), weight of the ranking over its number of comparisons
     rankings: Tensor  # (P,), which of the batch's rankings a pair belongs to
+    safe: Tensor  # (N,), 1 for safe completions, 0 for others
+    safety_weights: Tensor  # (N,), weight of the ranking over its number of labeled completions; 0 without a label
+    owners: Tensor  # (N,), which of the batch's rankings a completion belongs to
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -96,6 +102,10 @@ def _checks(row: Mapping[str, Any]) -> Iterator[tuple[str, bool, str]]:
     yield "strength", level is None or told_of == 2, f"none for a ranking of {told_of}: it is that of a pair"
     best = row["ranks"].count(1) == 1 and row["ranks"][-1] == 1
     yield "ranks", not row["edited"] or best, "the last completion, an edited text, alone at rank 1"
+    yield "safety", row["safety"] in ("", *records.SAFETY), f"one of {', '.join(records.SAFETY)}, or an empty text"
+    yield "safety", not row["safety"] or told_of == 2, f"none for a ranking of {told_of}: it is that of a pair"
+    tied = len(set(row["ranks"][:told_of])) == 1
+    yield "safety", row["safety"] != "chosen" or not tied, "both or neither for a tie, in which none is chosen"
 
 
 def _short(value: object) -> str:
@@ -103,33 +113,27 @@ def _short(value: object) -> str:
 
 
 def encode_rankings(
-    tokenizer: PreTrainedTokenizerBase,
+    as_read: Reader,
     rows: Sequence[Mapping[str, Any]],
-    text: TextConfig,
     margin: str = "off",
     labeler_weights: Mapping[str, float] | None = None,
 ) -> list[EncodedRanking]:
     """Rows as tokens with their comparisons; `margin` names one of records.MARGINS.
 
     Raises:
-        TableError: a completion has no token at all: it is empty, and the tokenizer has no end-of-text.
+        TableError: a prompt that can't be used.
     """
     encoded = []
     for row in rows:
-        sequences = [encode(tokenizer, row["ranking_id"], row["prompt"], c, text) for c in row["completions"]]
-        for completion, sequence in zip(row["completions"], sequences, strict=True):
-            if not sequence.completion_ids:
-                raise tables.TableError(
-                    f"ranking {row['ranking_id']}, field completions: found {completion!r}, which has no token with "
-                    f"the tokenizer {tokenizer.name_or_path}, expected one or more"
-                )
+        sequences = [as_read.answer(row["ranking_id"], row["prompt"], c) for c in row["completions"]]
         level = records.level(row["strength"], row["strength_scale"])
         found = comparisons(row["ranks"])
         margins = (
             records.margins(row["ranks"], level, records.MARGINS[margin], row["edited"]) if margin != "off" else ()
         )
         weight = row["weight"] * (labeler_weights or {}).get(row["labeler"], 1.0)
-        encoded.append(EncodedRanking(row, sequences, found, weight, level, tuple(margins)))
+        safe = records.safety_labels(row["ranks"], row["safety"], row["edited"])
+        encoded.append(EncodedRanking(row, sequences, found, weight, level, tuple(margins), safe))
     return encoded
 
 
@@ -139,17 +143,18 @@ def split(rankings: Sequence[EncodedRanking], ties: bool) -> tuple[list[EncodedR
     Raises:
         NoComparisons: there is nothing to train on.
     """
-    train = [
-        r
-        for r in rankings
-        if r.row["split"] == "train" and r.weight > 0 and (r.comparisons.winners or (ties and r.comparisons.ties))
-    ]
+    train = informative([r for r in rankings if r.row["split"] == "train"], ties)
     if not train:
         raise NoComparisons(
             f"data/rankings.parquet: found no training ranking with a preference and a weight above 0 among "
             f"{len(rankings)} rows, expected at least one"
         )
     return train, [r for r in rankings if r.row["split"] == "held_out"]
+
+
+def informative(rankings: Sequence[EncodedRanking], ties: bool) -> list[EncodedRanking]:
+    """Those with a weight above 0 and a comparison; a tie is one where `ties`."""
+    return [r for r in rankings if r.weight > 0 and (r.comparisons.winners or (ties and r.comparisons.ties))]
 
 
 def collate(
@@ -162,6 +167,9 @@ def collate(
     margins: list[float] = []
     weights: list[float] = []
     numbers: list[int] = []
+    safe: list[bool] = []
+    safety_weights: list[float] = []
+    owners: list[int] = []
     first = 0
     for number, ranking in enumerate(rankings):
         pairs, num_pairs = ranking.comparisons, ranking.num_pairs
@@ -173,6 +181,11 @@ def collate(
         margins += [*(ranking.margins or [0.0] * num_pairs), *[0.0] * len(tie_pairs)]
         weights += [ranking.weight / total] * total
         numbers += [number] * total
+        labels = ranking.safe or (None,) * len(ranking.sequences)
+        share = ranking.weight / max(1, len(labels) - labels.count(None))
+        safe += [label is True for label in labels]
+        safety_weights += [0.0 if label is None else share for label in labels]
+        owners += [number] * len(labels)
         first += len(ranking.sequences)
     return RankingBatch(
         ranking_ids=[ranking.row["ranking_id"] for ranking in rankings],
@@ -183,6 +196,9 @@ def collate(
         margins=torch.tensor(margins, device=device),
         pair_weights=torch.tensor(weights, device=device),
         rankings=torch.tensor(numbers, device=device),
+        safe=torch.tensor(safe, dtype=torch.float32, device=device),
+        safety_weights=torch.tensor(safety_weights, device=device),
+        owners=torch.tensor(owners, device=device),
     )
 
 

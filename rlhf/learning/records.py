@@ -12,6 +12,7 @@ MARGINS: dict[str, tuple[float, float, float, float]] = {
     "small": (0.0, 1 / 3, 2 / 3, 1.0),
     "large": (0.0, 1.0, 2.0, 3.0),
 }
+SAFETY = ("chosen", "both", "neither")  # which of two completions are safe: Llama 2, section 3.2.1
 _LOWEST = {"four": 1, "seven": 0}  # strength of level 0; on a seven-point scale that is a tie
 _HIGHEST = {"four": 4, "seven": 3}
 
@@ -79,3 +80,16 @@ def margins(ranks: Sequence[int], strength_level: int | None, of_level: Sequence
     return [
         0.0 if pair == unknown else of_level[strength_level] for pair in zip(pairs.winners, pairs.losers, strict=True)
     ]
+
+
+def safety_labels(ranks: Sequence[int], safety: str, edited: bool) -> tuple[bool | None, ...]:
+    """Whether each completion is safe; None where nobody said so.
+
+    `safety` is one of SAFETY, said of a pair, or "". An edited text (the last completion) came after the question.
+    """
+    told = len(ranks) - (1 if edited else 0)
+    if not safety:
+        return (None,) * len(ranks)
+    assert safety in SAFETY and told == 2, (safety, ranks)
+    found = [safety == "both" or (safety == "chosen" and rank == min(ranks[:told])) for rank in ranks[:told]]
+    return (*found, None) if edited else tuple(found)

@@ -2,7 +2,8 @@
 
 InstructGPT, section 3.5: the loss is -log sigma(r_chosen - r_rejected) over all comparisons of a ranking, which stay
 in one batch element. Departures: a ranking has a weight of its own (old labels may count less); ties are dropped as
-there, or are an outcome with a likelihood (`ties`); a margin may follow from the labelers' strength, as in Llama 2; an
+there, or are an outcome with a likelihood (`ties`); a margin may follow from the labelers' strength, and a loss of its
+own from their safety labels (`safety_coefficient`), as in Llama 2; an
 ensemble is heads on one trunk, each trained on a double-or-nothing bootstrap of the rankings (Owen and Eckles 2012).
 After training, bias gives demonstrations mean 0 and gain unit deviation, see `reward_model.normalise`. Held-out
 rankings are never trained on and never normalised on.
@@ -20,16 +21,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf.learning import checkpoint, loop, rankings, report, reward_model, tables
+from rlhf.learning import checkpoint, loop, rankings, report, reward_model, safety, tables
 from rlhf.learning.configs import RewardConfig
 from rlhf.learning.policy import load_policy, require_room
-from rlhf.learning.preference_losses import davidson_loss, pairwise_loss, rao_kupper_loss, tie_threshold
+from rlhf.learning.preference_losses import (
+    davidson_loss,
+    pairwise_loss,
+    rao_kupper_loss,
+    safety_loss,
+    tie_threshold,
+)
 from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
+from rlhf.learning.reading import DEMONSTRATION, read_split, reader
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.sampling import Prompt, sample
+from rlhf.learning.selection import Selection
 from rlhf.learning.sft import epoch_batches, num_steps
 from rlhf.learning.stats.scaling import Slope, slope
-from rlhf.learning.text import Encoded, encode
+from rlhf.learning.text import Encoded
 from rlhf.learning.vocabulary import require_same_tokens
 
 
@@ -41,20 +50,34 @@ def run(folder: Path, config: RewardConfig) -> None:
     loaded = reward_model.load(config.model, device, config.engine.seed, config.num_heads)
     model = replace(loaded, gain=1.0, bias=0.0)
     require_room(model.network, config.text)
-    encoded = rankings.encode_rankings(model.tokenizer, rows, config.text, config.margin, config.labeler_weights)
+    as_read = reader(model.network, model.tokenizer, config.text, rankings.RANKING)
+    encoded = rankings.encode_rankings(as_read, rows, config.margin, config.labeler_weights)
     training, held_out = rankings.split(encoded, config.ties != "drop")
+    if config.safety_coefficient:
+        safety.require_labels(training)
     demonstrations = _demonstrations(folder, model, config)
+    samples = samples_of_policy(model, training, config, device)  # now: what is wrong with the policy shows at once
     # 2. Optimiser, and where an earlier attempt stopped.
     steps_per_epoch = num_steps(len(training), config.batch_size, 1)
     learner = loop.Learner(model.network, config.optimizer, config.num_epochs * steps_per_epoch)
     work = loop.Run(folder, "reward", config.engine, learner.total_steps)
-    work.resume({"reward_model": model.network}, {"reward_model": learner})
-    # 3. Steps, on rankings of like length, so that little is padded.
     config = replace(config, tie_threshold=config.tie_threshold or _threshold(training, config.ties))
+    measured = rankings.informative(held_out, config.ties != "drop")
+    selection = Selection(
+        model.network,
+        config.evaluate_every,
+        config.choose_by,
+        len(measured),
+        lambda: held_out_numbers(model, measured, config),
+    )
+    models = {"reward_model": model.network} | selection.models
+    selection.resume(work.resume(models, {"reward_model": learner}))
+    # 3. Steps, on rankings of like length, so that little is padded.
     for chosen in _batches(training, work.step, config):
-        work.end_step("train", _train_step(model, learner, chosen, config), {})
+        numbers = _train_step(model, learner, chosen, config)
+        work.end_step("train", numbers, selection.after_step(work))
+    best = selection.restore()
     # 4. Normalise, and see how it does on what it hasn't seen.
-    samples = samples_of_policy(model, training, config, device)
     model = reward_model.normalise(
         model, _score(model, samples, config).mean(1).tolist(), _score(model, demonstrations, config).mean(1).tolist()
     )
@@ -70,6 +93,7 @@ def run(folder: Path, config: RewardConfig) -> None:
     checkpoint.replace_text(folder / "report.json", json.dumps(card, indent=1))
     counts = rankings.counts(encoded, training) | {"tie_threshold": config.tie_threshold}
     metrics = rankings.held_out_accuracy(held_out, scores) | counts | report.headline(card)
+    metrics |= safety.held_out(held_out, scores) | best
     work.finish(metrics, ["model", "report.json", "rows.parquet"])
 
 
@@ -112,7 +136,7 @@ def _train_step(
     total_weight = sum(ranking.weight for ranking in chosen)
     loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids)
     learning_rate = learner.learning_rate
-    gradient_norm = learner.apply()
+    gradient_norm = learner.apply([ranking.row["ranking_id"] for ranking in chosen])
     return {
         "loss": loss,
         "accuracy": right / max(1, num_pairs),
@@ -121,17 +145,36 @@ def _train_step(
     }
 
 
+@torch.no_grad()
+def held_out_numbers(model: RewardModel, held_out: Sequence[EncodedRanking], config: RewardConfig) -> dict[str, float]:
+    """The loss of held-out comparisons by weight, a mean over heads and without safety labels, and the share that is
+    right."""
+    device = next(model.network.parameters()).device
+    loss = right = num_pairs = 0.0
+    for part in rankings.parts(held_out, config.micro_batch_size):
+        batch = collate(part, model.pad_id, device, config.ties != "drop")
+        with loop.autocast(config.engine, device):
+            scores = in_chunks(partial(reward_model.head_scores, model), batch.batch, config.completions_per_forward)
+        losses = [_pair_loss(one, batch, batch.pair_weights, config) for one in scores.unbind(1)]
+        loss += float(torch.stack(losses).mean())
+        mean = scores.mean(1)
+        right += float((mean[batch.winners] > mean[batch.losers])[~batch.tied].sum())
+        num_pairs += float((~batch.tied).sum())
+    return {"loss": loss / sum(ranking.weight for ranking in held_out), "accuracy": right / max(1.0, num_pairs)}
+
+
 def loss_of_heads(scores: Tensor, batch: RankingBatch, config: RewardConfig) -> Tensor:
     """The mean over heads of each head's loss, summed over rankings. scores: (N, H). Returns a scalar."""
     num_heads = scores.shape[1]
     if num_heads == 1:
-        return _loss(scores[:, 0], batch, batch.pair_weights, config)
+        return _loss(scores[:, 0], batch, batch.pair_weights, batch.safety_weights, config)
     multipliers = torch.tensor(
         [bootstrap_multipliers(config.engine.seed, ranking_id, num_heads) for ranking_id in batch.ranking_ids],
         device=scores.device,
     )  # (R, H)
     weights = batch.pair_weights[:, None] * multipliers[batch.rankings]  # (P, H)
-    losses = [_loss(scores[:, head], batch, weights[:, head], config) for head in range(num_heads)]
+    of_safety = batch.safety_weights[:, None] * multipliers[batch.owners]  # (N, H)
+    losses = [_loss(scores[:, head], batch, weights[:, head], of_safety[:, head], config) for head in range(num_heads)]
     return torch.stack(losses).mean()
 
 
@@ -141,7 +184,14 @@ def bootstrap_multipliers(seed: int, ranking_id: int, num_heads: int) -> list[fl
     return [2.0 if double else 0.0 for double in doubled]
 
 
-def _loss(scores: Tensor, batch: RankingBatch, weights: Tensor, config: RewardConfig) -> Tensor:
+def _loss(scores: Tensor, batch: RankingBatch, weights: Tensor, safety_weights: Tensor, config: RewardConfig) -> Tensor:
+    loss = _pair_loss(scores, batch, weights, config)
+    if not config.safety_coefficient:
+        return loss
+    return loss + config.safety_coefficient * safety_loss(scores, batch.safe, safety_weights)
+
+
+def _pair_loss(scores: Tensor, batch: RankingBatch, weights: Tensor, config: RewardConfig) -> Tensor:
     if config.ties == "drop":
         margins = None if config.margin == "off" else batch.margins
         return pairwise_loss(scores, batch.winners, batch.losers, weights, margins, config.label_smoothing)
@@ -194,12 +244,9 @@ def _small_model(part: Sequence[EncodedRanking], config: RewardConfig, work: loo
 def _demonstrations(folder: Path, model: RewardModel, config: RewardConfig) -> list[Encoded]:
     """The training demonstrations that lie beside the rankings; none where there is no such file."""
     path = folder / "data" / "demonstrations.parquet"
-    rows = tables.read_table(path, tables.DEMONSTRATIONS) if path.exists() else []
-    return [
-        encode(model.tokenizer, row["demonstration_id"], row["prompt"], row["completion"], config.text)
-        for row in rows
-        if row["split"] == "train"
-    ]
+    rows = read_split(path, tables.DEMONSTRATIONS, "demonstration_id") if path.exists() else []
+    as_read = reader(model.network, model.tokenizer, config.text, DEMONSTRATION)
+    return [as_read.demonstration(row) for row in rows if row["split"] == "train"]
 
 
 def samples_of_policy(

@@ -17,12 +17,17 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf.learning.configs import InputError
 from rlhf.learning.forward import last_hidden_states, predicting_hidden_states, require_isolation
-from rlhf.learning.policy import ModelError, attention_for, load_tokenizer, model_error, save_model
+from rlhf.learning.policy import ModelError, attention_for, load_tokenizer, model_error, require_embeddings, save_model
 from rlhf.learning.text import Batch, Encoded, ensure_pad_token, right_pad
 
 _ROUNDING = 1e-6  # relative: what padding and batching do to a float32 score
 HEAD = "score"  # what transformers calls the head of a decoder's ...ForSequenceClassification
+
+
+class NonFiniteScore(InputError):
+    """A reward model gave a score that is no finite number; the message names it and the rows."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ def _load(name_or_path: str, device: torch.device, new_heads: int) -> tuple[Rewa
             f"found {type(network).__name__} without {sorted(missing)}"
         )
     pad_id = ensure_pad_token(tokenizer, network)
+    require_embeddings(name_or_path, tokenizer, network)
     require_isolation(network)
     gain = float(getattr(network.config, "hone_reward_gain", 1.0))
     bias = float(getattr(network.config, "hone_reward_bias", 0.0))
@@ -154,6 +160,9 @@ def score_heads(
     on padding.
 
     on_batch is called after each batch with (sequences done, sequences in all).
+
+    Raises:
+        NonFiniteScore: names the rows.
     """
     device = next(reward_model.network.parameters()).device
     scores = torch.zeros(len(sequences), reward_model.num_heads, dtype=torch.float64)
@@ -165,6 +174,10 @@ def score_heads(
         done += len(rows)
         if on_batch is not None:
             on_batch(done, len(sequences))
+    bad = sorted({sequences[row].row_id for row in (~scores.isfinite().all(1)).nonzero()[:, 0].tolist()})
+    if bad:
+        name = reward_model.network.config.name_or_path
+        raise NonFiniteScore(f"{name}: found scores that aren't finite for the rows {bad[:10]}, expected finite ones")
     return scores
 
 

@@ -19,7 +19,9 @@ from rlhf.learning.configs import InputError, SFTConfig
 from rlhf.learning.forward import token_log_probabilities
 from rlhf.learning.loop import Learner, Run, accumulate, autocast, epoch_order, set_up
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
-from rlhf.learning.text import Batch, Encoded, encode, over_all_tokens, right_pad
+from rlhf.learning.reading import DEMONSTRATION, read_split, reader
+from rlhf.learning.selection import Selection
+from rlhf.learning.text import Batch, Encoded, over_all_tokens, right_pad
 
 _WINDOW = 8  # batches that are sorted by length together
 
@@ -60,6 +62,7 @@ def fit(
     num_epochs: int,
     batch_size: int,
     micro_batch_size: int,
+    selection: Selection | None = None,
 ) -> None:
     """Train the policy on the sequences from where the run stands to its end; call `run.resume` first.
 
@@ -83,7 +86,7 @@ def fit(
             num_tokens = sum(len(sequences[i].completion_ids) for i in rows)
             learning_rate = learner.learning_rate
             loss = accumulate(micro_batches, loss_sum, num_tokens, lambda batch: batch.row_ids)
-            gradient_norm = learner.apply()
+            gradient_norm = learner.apply([sequences[i].row_id for i in rows])
             seconds = time.monotonic() - started
             numbers = {
                 "loss": loss,
@@ -92,7 +95,7 @@ def fit(
                 "tokens_per_second": num_tokens / seconds,
                 "epoch": (run.step + 1) / per_epoch,
             }
-            run.end_step("train", numbers, {})
+            run.end_step("train", numbers, {} if selection is None else selection.after_step(run))
 
 
 @torch.no_grad()
@@ -115,21 +118,29 @@ def run(folder: Path, config: SFTConfig) -> None:
         InputError: no row to train on.
     """
     device = set_up(config.engine)
-    rows = tables.read_table(folder / "data/demonstrations.parquet", tables.DEMONSTRATIONS)
+    rows = read_split(folder / "data/demonstrations.parquet", tables.DEMONSTRATIONS, "demonstration_id")
     policy = load_policy(config.model, device)
     require_room(policy.model, config.text)
-    encoded = [encode(policy.tokenizer, r["demonstration_id"], r["prompt"], r["completion"], config.text) for r in rows]
+    as_read = reader(policy.model, policy.tokenizer, config.text, DEMONSTRATION)
+    encoded = [as_read.demonstration(row) for row in rows]
     if config.loss_on == "all":
         encoded = [over_all_tokens(e) for e in encoded]
-    train = [e for e, r in zip(encoded, rows, strict=True) if r["split"] == "train" and e.completion_ids]
-    held_out = [e for e, r in zip(encoded, rows, strict=True) if r["split"] != "train" and e.completion_ids]
+    train = [e for e, r in zip(encoded, rows, strict=True) if r["split"] == "train"]
+    held_out = [e for e, r in zip(encoded, rows, strict=True) if r["split"] != "train"]
     if not train:
         raise InputError(f"{folder}/data/demonstrations.parquet: found {len(rows)} rows, expected some of split train")
 
     total_steps = num_steps(len(train), config.batch_size, config.num_epochs)
     run = Run(folder, "sft", config.engine, total_steps)
     learner = Learner(policy.model, config.optimizer, total_steps)
-    run.resume({"model": policy.model}, {"model": learner})
+    selection = Selection(
+        policy.model,
+        config.evaluate_every,
+        "loss",
+        len(held_out),
+        lambda: {"loss": mean_loss(policy, held_out, config.micro_batch_size)},
+    )
+    selection.resume(run.resume({"model": policy.model} | selection.models, {"model": learner}))
     fit(
         run,
         learner,
@@ -138,8 +149,10 @@ def run(folder: Path, config: SFTConfig) -> None:
         num_epochs=config.num_epochs,
         batch_size=config.batch_size,
         micro_batch_size=config.micro_batch_size,
+        selection=selection,
     )
     metrics: dict[str, float | int] = {"num_train": len(train), "num_held_out": len(held_out)}
+    metrics |= selection.restore()
     if held_out:
         metrics["held_out_loss"] = mean_loss(policy, held_out, config.micro_batch_size)
     save_policy(policy, folder / "model")

@@ -56,6 +56,7 @@ RANKINGS = pa.schema(
         ("edited", FLAG),
         ("strength", INT),
         ("strength_scale", TEXT),
+        ("safety", TEXT),
         ("all_bad", FLAG),
         ("names_itself", FLAG),
         ("adjudicated", FLAG),
@@ -68,7 +69,8 @@ RANKINGS = pa.schema(
 # Columns that came after the first files were frozen, and what stands in where a file has none of them: a snapshot
 # never changes, and the run that read it can be repeated.
 ADDED: dict[str, Any] = {
-    "edited": False, "strength": 0, "strength_scale": "", "all_bad": False, "names_itself": False, "adjudicated": False,
+    "edited": False, "strength": 0, "strength_scale": "", "safety": "", "all_bad": False, "names_itself": False,
+    "adjudicated": False,
 }  # fmt: skip
 PROMPTS = pa.schema([("prompt_id", INT), ("prompt", PROMPT), ("split", TEXT)])
 # What a prompt asks for beyond preference: the answer of a verifier ("" for none), and whether it is about safety.

@@ -111,7 +111,14 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, s
 def encode_prompt(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], text: TextConfig
 ) -> list[int]:
-    """Token ids of a prompt, cut on the left to `max_prompt_tokens`.
+    """Token ids of a prompt, cut on the left to `max_prompt_tokens`."""
+    return prompt_tokens(tokenizer, messages, text)[-text.max_prompt_tokens :]
+
+
+def prompt_tokens(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], text: TextConfig
+) -> list[int]:
+    """Token ids of a whole prompt.
 
     A rendered template holds its special tokens already; plain text gets the begin-of-text token that the tokenizer
     would put in front, and never an end-of-text token.
@@ -122,7 +129,7 @@ def encode_prompt(
         ids.pop()
     if not ids:
         raise TextError(f"{tokenizer.name_or_path}: found an empty prompt, expected at least one token")
-    return ids[-text.max_prompt_tokens :]
+    return ids
 
 
 def encode_completion(tokenizer: PreTrainedTokenizerBase, completion: str, max_completion_tokens: int) -> list[int]:

@@ -48,6 +48,7 @@ def test_ranking_rows_carry_texts_in_task_order_ranks_weights_and_splits(project
         "edited": False,
         "strength": 0,
         "strength_scale": "",
+        "safety": "",
         "all_bad": False,
         "names_itself": False,
         "adjudicated": False,
@@ -175,6 +176,21 @@ def test_the_scale_of_strength_is_that_under_which_it_was_given(project: Project
     protocols.revise(protocol=protocols.protocol(project=project, kind="rank"), strength="seven")
     (row,) = datasets.ranking_rows(project=project, iteration=0, old_weight=1)
     assert row["strength_scale"] == "four"
+
+
+@pytest.mark.parametrize("said", ["chosen", "both", "neither"])
+def test_the_safety_of_a_pair_is_exported_as_it_was_said(said: str, project: Project, ada: Access) -> None:
+    protocol = protocols.protocol(project=project, kind="rank")
+    protocols.revise(protocol=protocol, num_completions=2, ask_pair_safety=True)
+    rows.ranking_task(project=project, texts=["x", "y"])
+    held = assignments.next_task(access=ada, now=NOW)
+    assert held is not None
+    reply = submissions.Answer(submission_id=rows.new_id(), ranks={"a": 1, "b": 2}, safety=said)
+    submissions.submit(access=ada, assignment_id=held.pk, answer=reply, now=NOW)
+
+    (row,) = datasets.ranking_rows(project=project, iteration=0, old_weight=1)
+
+    assert row["safety"] == said
 
 
 def test_answers_to_gold_tasks_teach_no_model(project: Project, ada: Access) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from rlhf.learning import configs, reward, reward_model
 from rlhf.learning.configs import EngineConfig, OptimizerConfig, RewardConfig, TextConfig
+from rlhf.learning.reading import Reader
 from rlhf.learning.tables import PROMPTS, RANKINGS, sha256, write_table
 from tests.learning.conftest import answer, question
 
@@ -21,6 +23,11 @@ CPU = torch.device("cpu")
 
 def text_config(prompt_format: str, max_completion_tokens: int = 24) -> TextConfig:
     return TextConfig(prompt_format, max_prompt_tokens=96, max_completion_tokens=max_completion_tokens)  # type: ignore[arg-type]
+
+
+def read_by(tokenizer: PreTrainedTokenizerBase, text: TextConfig) -> Reader:
+    """How a model without a limit of positions reads rankings."""
+    return Reader(tokenizer, text, None, "ranking")
 
 
 def ranking_rows(count: int, num_held_out: int = 0) -> list[dict[str, Any]]:
@@ -36,6 +43,7 @@ def ranking_rows(count: int, num_held_out: int = 0) -> list[dict[str, Any]]:
             "edited": False,
             "strength": 0,
             "strength_scale": "",
+            "safety": "",
             "all_bad": False,
             "names_itself": False,
             "adjudicated": False,
@@ -89,7 +97,8 @@ def new_reward_model(folder: Path, path: Path, bias: float = 0.5) -> Path:
 
 
 def metric_lines(folder: Path, phase: str = "train") -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    path = folder / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return [line for line in lines if line["phase"] == phase]
 
 

@@ -25,6 +25,7 @@ from tests.learning.rankings import (
     metric_lines,
     ranking_rows,
     rankings_folder,
+    read_by,
     result,
     start,
     text_config,
@@ -95,7 +96,7 @@ def test_the_first_step_of_kto_costs_a_half_and_of_ipo_the_square_of_its_target(
 
 def test_the_log_ratio_is_a_sum_and_for_ipo_a_mean_over_tokens(llama_path: Path) -> None:
     networks = _networks(llama_path, shifted=0.02)
-    batch = collate(encode_rankings(networks.policy.tokenizer, ranking_rows(2), text_config("chat")), 0).batch
+    batch = collate(encode_rankings(read_by(networks.policy.tokenizer, text_config("chat")), ranking_rows(2)), 0).batch
     sums, means = (log_ratios(networks, batch, of_mean) for of_mean in (False, True))
     assert sums.abs().min() > 0
     torch.testing.assert_close(sums, means * batch.completion_mask.sum(1))
@@ -135,7 +136,7 @@ def test_kto_measures_its_reference_point_on_answers_to_other_prompts(llama_path
     there, back = _networks(llama_path, shifted=0.05), _networks(llama_path)
     networks = Networks(back.policy, there.policy.model)  # the unperturbed model likes these texts better: z is above 0
     rows = [row | {"prompt_id": row["prompt_id"] // 2} for row in ranking_rows(6)]
-    training = encode_rankings(networks.policy.tokenizer, rows, text_config("chat"))
+    training = encode_rankings(read_by(networks.policy.tokenizer, text_config("chat")), rows)
     others = mismatched(training)
     for place, (ranking, other) in enumerate(zip(training, others, strict=True)):
         assert other.prompt_ids == ranking.sequences[0].prompt_ids

@@ -17,7 +17,7 @@ from rlhf.learning import grpo, reward_model
 from rlhf.learning.actors import read_training_prompts
 from rlhf.learning.configs import ConfigError, EngineConfig, GRPOConfig, OptimizerConfig, RewardsConfig, from_dict
 from rlhf.learning.policy import load_policy
-from rlhf.learning.rewards import NonFiniteScore
+from rlhf.learning.reward_model import NonFiniteScore
 from rlhf.learning.rollouts import prompts_of_iteration, roll_out
 from rlhf.learning.tables import TARGETS, TableError, write_table
 from tests.learning.rankings import (
@@ -86,7 +86,7 @@ def test_it_learns_what_a_verifier_rewards_without_a_reward_model(
 
 def test_the_groups_of_a_prompt_stand_together_and_differ(llama_path: Path, tmp_path: Path) -> None:
     policy = load_policy(str(llama_path), CPU)
-    prompts = read_training_prompts(prompts_folder(tmp_path), policy.tokenizer, text_config("chat"))
+    prompts = read_training_prompts(prompts_folder(tmp_path), policy, text_config("chat"))
     drawn = prompts_of_iteration(len(prompts), 4, 0, 2)  # the third iteration: into the second pass
     assert len({number for number, _ in drawn}) == 2
     rollouts = roll_out(policy, prompts, drawn, 1.0, 10, 0, 32, group_size=3)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from rlhf.learning import actors, ppo
+from rlhf.learning.alarms import Alarm, Metrics
+from rlhf.learning.checkpoint import Stopped
 from rlhf.learning.configs import ConfigError, EngineConfig
 from rlhf.learning.configs.presets import PRESETS, preset
 from rlhf.learning.policy import load_policy
@@ -67,6 +72,26 @@ def test_a_run_ends_before_the_update_that_its_kl_budget_forbids(
     assert [line["num_updates"] > 0 for line in lines] == [True, False]  # at the first iteration the KL is 0
     assert lines[-1]["stopped_early"] == 1 and lines[-1]["total_steps"] == 2
     assert result(folder)["metrics"]["kl"] > 1e-6
+
+
+def test_a_stop_in_the_last_iteration_of_a_spent_budget_is_not_forgotten(
+    tmp_path: Path, llama_path: Path, reward_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM while the budget is found spent: the next start has nothing more to do than save."""
+
+    def stop_at_the_second(history: Sequence[Metrics]) -> list[Alarm]:
+        if len(history) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return []
+
+    changes = {"num_iterations": 5, "max_kl": 1e-6}
+    whole = trained(tmp_path / "whole", llama_path, reward_path, **changes)
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match="stopped at step 2 of 2"):
+        patch.setattr(ppo, "check", stop_at_the_second)
+        trained(tmp_path / "stopped", llama_path, reward_path, **changes)
+    stopped = trained(tmp_path / "stopped", llama_path, reward_path, **changes)
+    assert [line["step"] for line in metric_lines(stopped)] == [1, 2]
+    assert result(stopped)["outputs"] == result(whole)["outputs"]
 
 
 def test_updates_of_an_iteration_end_where_they_leave_the_rollouts(

@@ -23,6 +23,7 @@ ROWS = [
         "edited": False,
         "strength": 0,
         "strength_scale": "",
+        "safety": "",
         "all_bad": False,
         "names_itself": False,
         "adjudicated": False,
@@ -43,7 +44,7 @@ def test_rows_come_back_as_they_went(tmp_path: Path) -> None:
 
 
 def test_a_file_frozen_before_columns_came_reads_as_what_nobody_was_asked_then(tmp_path: Path) -> None:
-    later = {"edited", "strength", "strength_scale", "all_bad", "names_itself", "adjudicated"}
+    later = {"edited", "strength", "strength_scale", "safety", "all_bad", "names_itself", "adjudicated"}
     table = pa.Table.from_pylist(ROWS, schema=RANKINGS).drop_columns(sorted(later))
     pq.write_table(table, tmp_path / "t.parquet")
     old = [{name: value for name, value in row.items() if name not in later} for row in ROWS]

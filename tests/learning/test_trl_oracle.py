@@ -34,7 +34,7 @@ from rlhf.learning.policy import Policy, load_policy
 from rlhf.learning.preference_losses import pairwise_loss
 from rlhf.learning.rankings import RankingBatch, collate, encode_rankings
 from rlhf.learning.text import Encoded, right_pad
-from tests.learning.rankings import CPU, ranking_rows, text_config
+from tests.learning.rankings import CPU, ranking_rows, read_by, text_config
 
 TOLERANCE = 1e-5
 
@@ -59,7 +59,7 @@ def _pairs(tokenizer: Any, margin: str = "off") -> list[Any]:
         | {"strength": i, "strength_scale": "four" if i else ""}
         for i, row in enumerate(ranking_rows(5))
     ]
-    return encode_rankings(tokenizer, rows, text_config("chat"), margin)
+    return encode_rankings(read_by(tokenizer, text_config("chat")), rows, margin)
 
 
 def _weights(batch: RankingBatch) -> Tensor:
@@ -177,7 +177,7 @@ def test_the_loss_of_kto_is_trls(swapped: bool, llama_path: Path, tmp_path: Path
 
 
 def _rollouts(policy: Policy) -> Any:
-    encoded = encode_rankings(policy.tokenizer, ranking_rows(2), text_config("chat"))
+    encoded = encode_rankings(read_by(policy.tokenizer, text_config("chat")), ranking_rows(2))
     return right_pad([sequence for ranking in encoded for sequence in ranking.sequences], policy.pad_id)
 
 

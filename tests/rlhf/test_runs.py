@@ -191,6 +191,19 @@ def test_metric_lines_are_stored_once_per_attempt(run: Run) -> None:
     assert [(row.step, row.values["loss"]) for row in run.metrics.all()] == [(1, 2.0), (2, 1.0), (3, 0.5)]
 
 
+def test_lines_of_one_step_are_stored_together(run: Run) -> None:
+    token = claim()
+    runs.record_metrics(
+        claim=token, lines=[{"step": 1, "held_out_loss": 3.0, "phase": "evaluate"}, {"step": 1, "loss": 2.0}]
+    )
+    runs.record_metrics(claim=token, lines=[{"step": 1, "alarm": "KL budget is spent", "loss": 9.0}])
+
+    (values,) = run.metrics.values_list("values", flat=True)
+    assert values == {
+        "step": 1, "held_out_loss": 3.0, "phase": "evaluate", "loss": 2.0, "alarm": "KL budget is spent",
+    }  # fmt: skip
+
+
 def test_metrics_of_a_second_attempt_stand_beside_the_first(run: Run) -> None:
     first = claim()
     runs.record_metrics(claim=first, lines=[{"step": 1, "loss": 2.0}])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
-from rlhf.learning.configs.errors import check_batches, require
+from rlhf.learning.configs.errors import check_batches, check_evaluation, require
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,14 @@ class DPOConfig:
     num_epochs: int = 1
     batch_size: int = 32  # rankings per optimiser step
     micro_batch_size: int = 32  # rankings per forward
+    # Optimiser steps between evaluations on held-out rows; model/ is then the best of them. 0: the last step's weights.
+    evaluate_every: int = 0
+    choose_by: Literal["loss", "accuracy"] = "loss"  # what is best: the lowest held-out loss, or the highest accuracy
     completions_per_forward: int | None = None  # as in RewardConfig
 
     def __post_init__(self) -> None:
         check_batches(self.model, self.num_epochs, self.batch_size, self.micro_batch_size)
+        check_evaluation(self.evaluate_every)
         require(self.beta > 0, f"beta: expected more than 0, found {self.beta}")
         require(
             0 <= self.label_smoothing < 0.5, f"label_smoothing: expected 0 <= x < 0.5, found {self.label_smoothing}"

@@ -16,6 +16,18 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def require_local(backend: str) -> None:
+    require(
+        backend == "local",
+        f"backend: expected local for rollouts, found {backend}: they need the token ids that were drawn and the new "
+        "weights in the server after every update, and an OpenAI-compatible interface gives neither",
+    )
+
+
+def check_evaluation(evaluate_every: int) -> None:
+    require(evaluate_every >= 0, f"evaluate_every: expected 0 or more, found {evaluate_every}")
+
+
 def check_batches(model: str, num_epochs: int, batch_size: int, micro_batch_size: int) -> None:
     require(bool(model), "model: expected a name or a path, found nothing")
     require(num_epochs >= 1, f"num_epochs: expected at least 1, found {num_epochs}")

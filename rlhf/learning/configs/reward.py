@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
-from rlhf.learning.configs.errors import check_batches, require
+from rlhf.learning.configs.errors import check_batches, check_evaluation, require
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,9 @@ class RewardConfig:
     num_epochs: int = 1
     batch_size: int = 64  # rankings per optimiser step
     micro_batch_size: int = 64  # rankings per forward
+    # Optimiser steps between evaluations on held-out rows; model/ is then the best of them. 0: the last step's weights.
+    evaluate_every: int = 0
+    choose_by: Literal["loss", "accuracy"] = "loss"  # what is best: the lowest held-out loss, or the highest accuracy
     # Completions whose activations are held at once; None: those of a micro-batch. Fewer cost a second forward, and
     # change no number: scores are made without graph, and their gradients backpropagated chunk by chunk.
     completions_per_forward: int | None = None
@@ -32,6 +35,9 @@ class RewardConfig:
     # theta of Rao-Kupper (above 1), nu of Davidson (above 0); None: equal scores tie as often as the training pairs do.
     tie_threshold: float | None = None
     label_smoothing: float = 0.0  # share of comparisons that are taken for mistakes
+    # Times Llama 2's auxiliary loss, which teaches sigma(raw score) to be the probability that an answer is safe; from
+    # the rankings that carry a `safety` label. The safety_model of a run's rewards wants it.
+    safety_coefficient: float = 0.0
     labeler_weights: dict[str, float] = field(default_factory=dict)  # times the row's weight; 1 for all others
     num_heads: int = 1  # above 1: an ensemble on one trunk, each head on a bootstrap of the rankings
     # Its samples give scores their unit deviation; None: the completions of the training rankings do.
@@ -44,6 +50,7 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         check_batches(self.model, self.num_epochs, self.batch_size, self.micro_batch_size)
+        check_evaluation(self.evaluate_every)
         require(
             self.completions_per_forward is None or self.completions_per_forward >= 1,
             f"completions_per_forward: expected at least 1, found {self.completions_per_forward}",
@@ -60,6 +67,10 @@ class RewardConfig:
         )
         require(
             0 <= self.label_smoothing < 0.5, f"label_smoothing: expected 0 <= x < 0.5, found {self.label_smoothing}"
+        )
+        require(
+            0 <= self.safety_coefficient < float("inf"),
+            f"safety_coefficient: expected 0 or more, found {self.safety_coefficient}",
         )
         for labeler, weight in self.labeler_weights.items():
             require(0 <= weight < float("inf"), f"labeler_weights: expected 0 or more for {labeler}, found {weight}")

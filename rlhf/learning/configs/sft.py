@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
-from rlhf.learning.configs.errors import check_batches
+from rlhf.learning.configs.errors import check_batches, check_evaluation
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,10 @@ class SFTConfig:
     num_epochs: int = 2
     batch_size: int = 64  # demonstrations per optimiser step
     micro_batch_size: int = 64  # demonstrations per forward
+    # Optimiser steps between evaluations on held-out rows; model/ is then the best of them. 0: the last step's weights.
+    evaluate_every: int = 0
     loss_on: Literal["completion", "all"] = "completion"  # all: pre-training on a mixed corpus
 
     def __post_init__(self) -> None:
         check_batches(self.model, self.num_epochs, self.batch_size, self.micro_batch_size)
+        check_evaluation(self.evaluate_every)

@@ -83,3 +83,15 @@ def kto(
     for h, d, u in zip(log_ratios, desirable, undesirable, strict=True):
         total += d * (1 - 1 / (1 + math.exp(-beta * (h - kl)))) + u * (1 - 1 / (1 + math.exp(-beta * (kl - h))))
     return total
+
+
+def safety(
+    labels: Sequence[Sequence[bool | None]], weights: Sequence[float], scores: Sequence[Sequence[float]]
+) -> float:
+    """sum_r w_r (mean cross-entropy of r's labeled completions) / sum_r w_r, over all rankings."""
+    total = 0.0
+    for said, weight, mine in zip(labels, weights, scores, strict=True):
+        probability = 1 / (1 + np.exp(-np.asarray(mine, dtype=np.float64)))
+        costs = [-np.log(p if y else 1 - p) for y, p in zip(said, probability, strict=True) if y is not None]
+        total += weight * float(np.mean(costs)) if costs else 0.0
+    return total / sum(weights)
