@@ -28,7 +28,7 @@ FAILURES: Mapping[str, tuple[str, ...]] = {
     "dropout": ("first ratio is not 1",),
     "temperature": ("sampler and trainer disagree",),
     "length": ("length drifts", "reward is length", "held-out reward does not follow"),
-    "beta": ("KL budget is spent", "held-out reward does not follow"),
+    "beta": ("nothing holds the policy", "KL budget is spent", "held-out reward does not follow"),
     "truncation": ("prompts are truncated",),
 }
 DOSES = {

@@ -18,7 +18,7 @@ from rlhf.learning.policy import Policy
 
 DROPOUT = 0.1  # share of the embedding's numbers that are dropped
 SAMPLER_TEMPERATURE = 0.7  # while the trainer takes 1
-SCORE_PER_TOKEN = 0.1  # standard deviations of the reward model's scores
+SCORE_PER_TOKEN = 0.2  # standard deviations of the reward model's scores
 TRUNCATED_SHARE = 0.5  # of prompts that lose tokens, at least
 
 
