@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db.models import Model, QuerySet
 
 from rlhf import completions, evaluations, runs, snapshots, versions
-from rlhf.learning import checkpoint, configs, tables
+from rlhf.learning import checkpoint, configs, journal, tables
 from rlhf.models import Completion, DatasetSnapshot, ModelVersion, Project, Prompt, Run
 from rlhf.runs import Claim
 
@@ -190,8 +190,12 @@ def _messages(prompt: Prompt) -> list[dict[str, str]]:
 
 
 def _continue_from(claim: Claim, folder: Path) -> None:
-    """Copy the furthest valid checkpoint of the earlier attempts, with the metric lines up to its step."""
+    """Copy the furthest valid checkpoint of the earlier attempts, with the metric lines up to its step, and what the
+    newest of them has paid for."""
     earlier = [folder.parent / str(attempt) for attempt in range(claim.attempt - 1, 0, -1)]
+    with_journal = next((old / journal.NAME for old in earlier if (old / journal.NAME).exists()), None)
+    if with_journal is not None:  # an attempt begins with the journal of the one before it, so the newest has all
+        shutil.copyfile(with_journal, folder / journal.NAME)
     found = [(valid.step, valid.path, old) for old in earlier if (valid := checkpoint.newest_valid(old)) is not None]
     if not found:
         return

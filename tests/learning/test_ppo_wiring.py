@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 
 from rlhf.learning import actors, grpo, ppo, reward_model
 from rlhf.learning.configs import EngineConfig, OptimizerConfig, PPOConfig
+from rlhf.learning.policy import load_policy, save_policy
 from rlhf.learning.ppo import Targets
 from rlhf.learning.rollouts import Measured, Rollouts
 from rlhf.learning.text import Encoded, right_pad
@@ -115,6 +116,31 @@ def test_values_start_as_the_reward_model_and_share_nothing_with_it_or_the_polic
     assert not any(p.data_ptr() in own or p.requires_grad for m in others[1:] for p in m.parameters())
 
 
+@pytest.mark.parametrize("kind", ["ppo", "grpo"])
+def test_every_forward_of_a_run_takes_the_temperature(
+    kind: str, llama_path: Path, reward_path: Path, tmp_path: Path
+) -> None:
+    """Sampler, old, reference and update: any other pair of temperatures than equal ones shows in a number."""
+    folder = prompts_folder(tmp_path)
+    sharp = {"temperature": 0.3, "num_iterations": 1}
+    if kind == "ppo":
+        ppo.run(folder, ppo_config(wide(llama_path, tmp_path / "wide"), reward_path, "chat", **sharp))
+    else:
+        grpo.run(folder, grpo_config(wide(llama_path, tmp_path / "wide"), reward_path, num_epochs=2, **sharp))
+    line = metric_lines(folder)[0]
+    assert (line["first_ratio"], line["kl"]) == (1.0, 0.0)
+    assert line["sampler_gap"] < 1e-3 and line["entropy"] < 4  # ln 320 is 5.8, and nearly reached at temperature 1
+
+
+def wide(path: Path, folder: Path) -> Path:
+    """The same model with larger logits, so that a temperature matters."""
+    policy = load_policy(str(path), CPU)
+    with torch.no_grad():
+        policy.model.get_input_embeddings().weight.mul_(20)  # tied: the output layer too
+    save_policy(policy, folder)
+    return folder
+
+
 def test_the_value_coefficient_scales_the_gradient_of_the_value_model_alone(
     llama_path: Path, reward_path: Path, tmp_path: Path
 ) -> None:
@@ -141,6 +167,19 @@ def test_answers_that_never_end_get_the_fixed_score_in_a_run(
         grpo.run(folder, grpo_config(llama_path, reward_path, **changes))
     line = metric_lines(folder)[0]
     assert line["eos_rate"] == 0 and line["score"] == line["reward"] == -7.0
+
+
+def test_learning_to_end_raises_the_score_and_the_held_out_one_alike(
+    llama_path: Path, reward_path: Path, tmp_path: Path
+) -> None:
+    """Two reward models that agree must not look like over-optimisation because of a rule that only one is under."""
+    folder = prompts_folder(tmp_path)
+    changes = {"held_out_reward_model": str(reward_path), "missing_eos_score": -7.0, "num_iterations": 1}
+    changes |= {"rollouts_per_iteration": 64, "text": text_config("chat", 40)}  # a token in 320 ends an answer
+    ppo.run(folder, ppo_config(llama_path, reward_path, "chat", **changes))
+    line = metric_lines(folder)[0]
+    assert 0 < line["eos_rate"] < 1 and line["score"] < 0
+    assert line["held_out_score"] == pytest.approx(line["score"], abs=1e-5)
 
 
 def test_rates_of_policy_and_value_fall_to_zero_along_a_line(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rlhf import runs, versions
-from rlhf.learning import checkpoint, tables
+from rlhf.learning import checkpoint, journal, tables
 from rlhf.models import Project, Prompt, Run
 from rlhf.runs import Claim
 from tests.rlhf.rows import version
@@ -147,6 +147,17 @@ def write_checkpoint(folder: Path, step: int) -> None:
     checkpoint.write(folder, step, lambda path: (path / "state").write_text(f"state {step}") and None, {})
     lines = [json.dumps({"step": number, "total_steps": 9}) + "\n" for number in range(1, step + 2)]
     (folder / "metrics.jsonl").write_text("".join(lines))
+
+
+def test_an_attempt_goes_on_with_what_the_one_before_it_has_paid_for(project: Project) -> None:
+    wanted = list(project.prompts.values_list("pk", flat=True)[:2])
+    run = ask(project, kind="sample", selection={"prompt_ids": wanted})
+    for entries in ("a\n", "a\nb\n"):
+        token = claim()
+        (rundir.prepare(run=run, claim=token) / journal.NAME).write_text(entries)
+        runs.crash(claim=token, now=NOW, error="x")
+
+    assert (rundir.prepare(run=run, claim=claim()) / journal.NAME).read_text() == "a\nb\n"
 
 
 def test_an_attempt_goes_on_from_the_furthest_whole_checkpoint(project: Project) -> None:
