@@ -1,4 +1,4 @@
-"""The expected best and median of n scores, for every n, from one pool of N: no resampling, no bias."""
+"""The expected best and median of n scores, for every n, from one pool of N: no resampling, no bias; and their KL."""
 
 from __future__ import annotations
 
@@ -49,10 +49,12 @@ def expected_median(scores: ArrayLike) -> dict[int, float]:
 
 
 def kl_upper_bound(n: int) -> float:
-    """ln n - (n - 1) / n nats: at most what best-of-n moves a policy (Stiennon et al. 2020, G.3; 2401.01879).
-
-    It is the KL itself where no two samples are ever equal, and too much where answers repeat.
+    """ln n - (n - 1) / n, in nats: the KL of best-of-n to the policy where no completion is likely (Stiennon et al.
+    2020, section 3; exact for a continuous distribution), and an upper bound of it everywhere (Beirami et al. 2024,
+    2401.01879, theorem 3.1). Raises ValueError below n = 1.
     """
+    if n < 1:
+        raise ValueError(f"best of n: expected n of at least 1, found {n}")
     return math.log(n) - (n - 1) / n
 
 
