@@ -24,13 +24,7 @@ from torch import Tensor
 from rlhf.learning import checkpoint, distributed, loop, lora, rankings, report, reward_model, safety, tables
 from rlhf.learning.configs import InputError, RewardConfig
 from rlhf.learning.policy import load_policy, require_room
-from rlhf.learning.preference_losses import (
-    davidson_loss,
-    pairwise_loss,
-    rao_kupper_loss,
-    safety_loss,
-    tie_threshold,
-)
+from rlhf.learning.preference_losses import davidson_loss, pairwise_loss, rao_kupper_loss, safety_loss, tie_threshold
 from rlhf.learning.preparation import prepare
 from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
 from rlhf.learning.reading import DEMONSTRATION, read_split, reader
