@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from rlhf.learning import checkpoint, loop, reward_model, tables
+from rlhf.learning import checkpoint, loop, needs, reward_model, tables
 from rlhf.learning.configs import BestOfNConfig, InputError
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.reading import PROMPT, read_split, reader
@@ -32,6 +32,7 @@ class NothingChosen(InputError):
 def run(folder: Path, config: BestOfNConfig) -> None:
     """Sample, score and choose (once: a second start reads rows.parquet), then train on what was chosen."""
     device = loop.set_up(config.engine)
+    estimate = needs.require(folder, config)
     policy = load_policy(config.model, device)
     require_room(policy.model, config.text)
     # 1. Samples with their scores.
@@ -42,6 +43,7 @@ def run(folder: Path, config: BestOfNConfig) -> None:
     work = loop.Run(folder, "best_of_n", config.engine, num_steps(len(prompts), config.batch_size, config.num_epochs))
     if not (folder / "rows.parquet").exists():
         checkpoint.cut_metrics(folder, -1)  # an attempt that was stopped while it sampled; this one samples anew
+        work.log_first("estimate", estimate)
         rows = _sample_and_score(policy, prompts, work, config)
         tables.write_table(folder / "rows.parquet", tables.BEST_OF_N_ROWS, rows)
     rows = tables.read_table(folder / "rows.parquet", tables.BEST_OF_N_ROWS)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from rlhf.learning import tables
+from rlhf.learning import needs, tables
 from rlhf.learning.configs import SampleConfig
 from rlhf.learning.decoding import Decoder, Job
 from rlhf.learning.loop import Run, autocast, set_up
@@ -101,6 +101,7 @@ def run(folder: Path, config: SampleConfig) -> None:
     A second start samples again from the beginning: the noise is the same, and so are the rows.
     """
     device = set_up(config.engine)
+    estimate = needs.require(folder, config)
     rows = tables.read_table(folder / "data/prompts.parquet", tables.PROMPTS)
     policy = load_policy(config.model, device)
     require_room(policy.model, config.text)
@@ -108,6 +109,7 @@ def run(folder: Path, config: SampleConfig) -> None:
     prompts = [Prompt(row["prompt_id"], as_read.prompt(row["prompt_id"], row["prompt"])) for row in rows]
     run = Run(folder, "sample", config.engine, total_steps=len(prompts) * config.sampling.num_samples)
     run.resume({}, {})
+    run.log_first("estimate", estimate)
     started = time.monotonic()
 
     def on_batch(done: int, total: int) -> None:
