@@ -32,7 +32,10 @@ def new_project(request: HttpRequest) -> HttpResponse:
 
 def _created(request: HttpRequest, form: ProjectForm) -> HttpResponse:
     data = form.cleaned_data
-    names = ("name", "description", "base_model", "start", "size", "num_completions", "allow_ties", "guidelines")
+    names = (
+        "name", "description", "base_model", "start", "policy_training", "size", "num_completions", "allow_ties",
+        "guidelines",
+    )  # fmt: skip
     project = wizard.create(
         manager=cast(User, request.user),
         new_prompts=data["prompts"].prompts,

@@ -31,6 +31,7 @@ def create(
     new_prompts: Sequence[NewPrompt],
     start: str,
     size: str,
+    policy_training: str,
     num_completions: int,
     allow_ties: bool,
     guidelines: str,
@@ -39,7 +40,11 @@ def create(
     """The project, with its loop running. Raises a Refusal, and then nothing is made."""
     with transaction.atomic():
         project = projects.create(
-            name=name, description=description, base_model=base_model, manager=manager, loop=_loop(start, size)
+            name=name,
+            description=description,
+            base_model=base_model,
+            manager=manager,
+            loop=_loop(start, size, policy_training),
         )
         prompts.add(project=project, prompts=new_prompts, source="import", author=manager)
         _fit_loop(project)
@@ -58,8 +63,8 @@ def create(
     return project
 
 
-def _loop(start: str, size: str) -> dict[str, Any]:
-    loop = dict(projects.PRESETS[size])
+def _loop(start: str, size: str, policy_training: str) -> dict[str, Any]:
+    loop = {**projects.PRESETS[size], "policy_training": policy_training}
     return {**loop, "num_demonstrations": 0} if start == "rankings" else loop
 
 

@@ -15,6 +15,12 @@ START = (
     ("demonstrations", "people write ideal answers first (SFT)"),
     ("rankings", "people rank answers of the base model at once: it follows instructions already"),
 )
+POLICY_TRAININGS = (
+    ("ppo", "best-of-N, then PPO, against a reward model"),
+    ("grpo", "best-of-N, then GRPO: no value model, less memory"),
+    ("best_of_n", "best-of-N alone: the model learns the best of its own answers"),
+    ("dpo", "DPO: straight from the rankings"),
+)
 SIZES = (("cpu", "small: a tiny model on this computer's processor"), ("gpu", "usual: a model on a GPU"))
 
 
@@ -37,6 +43,7 @@ class ProjectForm(forms.Form):
         max_length=20_000, required=False, label="Guidelines", widget=forms.Textarea(attrs={"rows": 5}),
         help_text="Markdown, shown beside every task; ours are used where this is empty",
     )  # fmt: skip
+    policy_training = forms.ChoiceField(choices=POLICY_TRAININGS, label="Training of a round", initial="ppo")
     size = forms.ChoiceField(choices=SIZES, label="Size", initial="cpu")
     people = forms.CharField(
         required=False, label="Labelers", widget=forms.Textarea(attrs={"rows": 3}),

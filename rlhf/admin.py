@@ -33,6 +33,7 @@ from rlhf.models import (
     ProjectToken,
     Promotion,
     Prompt,
+    ReportCard,
     Run,
 )
 
@@ -95,7 +96,7 @@ class ProjectAdmin(ModelAdmin):
 
 @admin.register(Prompt)
 class PromptAdmin(ModelAdmin):
-    list_display = ("id", "__str__", "project", "category", "split", "source")
+    list_display = ("id", "__str__", "project", "category", "target", "split", "source")
     list_filter = ("project", "split", "source")
     search_fields = ("messages", "category")
     readonly_fields = ("project", "messages", "sha256", "split", "source", "author", "created_at")
@@ -195,6 +196,13 @@ class ModelVersionAdmin(ReadOnly):
     list_display = ("name", "kind", "project", "iteration", "parent", "is_current", "weights_sha256", "created_at")
     list_filter = ("project", "kind", "is_current")
     list_select_related = ("project", "parent")
+
+
+@admin.register(ReportCard)
+class ReportCardAdmin(ReadOnly):
+    list_display = ("version", "project", "sha256", "created_at")
+    list_filter = ("project",)
+    list_select_related = ("version", "project")
 
 
 @admin.register(DatasetSnapshot)

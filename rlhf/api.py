@@ -18,7 +18,7 @@ from rlhf import downloads, evaluations, metrics, prompts, runs
 from rlhf import serializers as shapes
 from rlhf.access import MANAGERS, READERS, Access, access
 from rlhf.errors import Refusal
-from rlhf.models import DatasetSnapshot, Evaluation, ModelVersion, Prompt, Role, Run, Scope, Verdict
+from rlhf.models import DatasetSnapshot, Evaluation, ModelVersion, Prompt, ReportCard, Role, Run, Scope, Verdict
 
 MAX_BODY = 20 * 1024 * 1024
 BYTES = {200: OpenApiTypes.BINARY, 206: OpenApiTypes.BINARY, 304: None, 410: None, 416: None}
@@ -165,6 +165,15 @@ class VersionList(InProject, ListAPIView[ModelVersion]):
 class VersionDetail(InProject, RetrieveAPIView[ModelVersion]):
     queryset = ModelVersion.objects.all()
     serializer_class = shapes.VersionSerializer
+
+
+class VersionReport(InProject):
+    queryset = ReportCard.objects.all()
+
+    @extend_schema(responses=shapes.ReportCardSerializer)
+    def get(self, request: Request, project: str, pk: int) -> Response:
+        """The report card of a reward model: docs/learning.md says what is in it."""
+        return Response(shapes.ReportCardSerializer(get_object_or_404(self.get_queryset(), version=pk)).data)
 
 
 class WithEstimates(InProject):

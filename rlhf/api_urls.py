@@ -17,6 +17,7 @@ urlpatterns = [
     path("runs/<int:pk>/retry", api.RunRetry.as_view(), name="api-run-retry"),
     path("versions", api.VersionList.as_view(), name="api-versions"),
     path("versions/<int:pk>", api.VersionDetail.as_view(), name="api-version"),
+    path("versions/<int:pk>/report", api.VersionReport.as_view(), name="api-version-report"),
     path("evaluations", api.EvaluationList.as_view(), name="api-evaluations"),
     path("evaluations/<int:pk>", api.EvaluationDetail.as_view(), name="api-evaluation"),
     path("evaluations/<int:pk>/verdicts", api.VerdictList.as_view(), name="api-verdicts"),

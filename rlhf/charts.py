@@ -19,7 +19,8 @@ KINDS: dict[str, str] = {
 NOT_CURVES = frozenset({"step", "total_steps", "time", "phase", "epoch"})
 CURVES = (
     "loss", "accuracy", "score", "kl", "kl_sft", "length", "entropy", "eos_rate", "value_loss", "explained_variance",
-    "clip_fraction", "approximate_kl", "ratio", "kl_coefficient", "gradient_norm", "learning_rate", "tokens_per_second",
+    "reward_chosen", "reward_rejected", "score_spread", "clip_fraction", "approximate_kl", "ratio", "kl_coefficient",
+    "gradient_norm", "learning_rate", "tokens_per_second",
 )  # fmt: skip
 
 

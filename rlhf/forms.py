@@ -23,7 +23,8 @@ class PromptFileForm(forms.Form):
     file = forms.FileField(
         label="Prompts file",
         allow_empty_file=True,  # refused below, with what was expected
-        help_text="JSONL or CSV with prompt or messages for every row, and optionally a category; at most 20 MB.",
+        help_text="JSONL or CSV with prompt or messages for every row, optionally a category and a target (what "
+        "a verifier compares answers with); at most 20 MB.",
         widget=forms.FileInput(attrs={"accept": ".jsonl,.ndjson,.csv"}),
     )
 

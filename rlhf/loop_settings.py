@@ -13,7 +13,8 @@ from rlhf.errors import Refusal
 from rlhf.learning import configs
 from rlhf.runs import MODELS
 
-STAGES = ("sft", "reward", "sample", "best_of_n", "ppo")
+STAGES = ("sft", "reward", "sample", "best_of_n", "ppo", "dpo", "grpo")
+POLICY_TRAININGS = ("best_of_n", "ppo", "dpo", "grpo")
 
 
 class BadLoopSettings(Refusal):
@@ -27,8 +28,10 @@ class LoopSettings:
     num_demonstrations: int = 50  # in the train split before SFT starts
     num_ranking_prompts: int = 200  # of the train split, ranked per iteration
     num_held_out_ranking_prompts: int = 50  # of the held-out split, ranked per iteration
-    num_best_of_n_prompts: int = 192  # train prompts for best-of-N
-    num_ppo_prompts: int = 1_000  # train prompts for PPO
+    # What makes a round's candidate. ppo and grpo start from best-of-N's result; dpo reads the rankings themselves.
+    policy_training: str = "ppo"
+    num_best_of_n_prompts: int = 192  # train prompts for best-of-N; 0: PPO and GRPO start from the current version
+    num_ppo_prompts: int = 1_000  # train prompts for PPO, or GRPO
     num_compare_tasks: int = 50  # held-out prompts that people compare per evaluation
     old_rankings_weight: float = 0.5  # weight of a ranking of an earlier iteration in the reward model's data
     people_timeout_hours: float = 168.0  # compare tasks not answered by then leave the current version in place
@@ -38,6 +41,8 @@ class LoopSettings:
     sample: dict[str, Any] = field(default_factory=dict)
     best_of_n: dict[str, Any] = field(default_factory=dict)
     ppo: dict[str, Any] = field(default_factory=dict)
+    dpo: dict[str, Any] = field(default_factory=dict)
+    grpo: dict[str, Any] = field(default_factory=dict)
 
 
 def parse(values: dict[str, Any]) -> LoopSettings:
@@ -54,12 +59,19 @@ def parse(values: dict[str, Any]) -> LoopSettings:
             configs.from_dict(stage, {**dict.fromkeys(MODELS[stage], "-"), **values.get(stage, {})})
         except configs.ConfigError as error:
             raise BadLoopSettings(f"loop: {error}") from error
-    return LoopSettings(**values)
+    settings = LoopSettings(**values)
+    if settings.policy_training == "best_of_n" and settings.num_best_of_n_prompts == 0:
+        raise BadLoopSettings(
+            "loop.num_best_of_n_prompts: expected at least 1 where policy_training is best_of_n, found 0"
+        )
+    return settings
 
 
 def _check(name: str, value: Any) -> None:
     if name in STAGES:
         good, expected = isinstance(value, dict), "an object"
+    elif name == "policy_training":
+        good, expected = value in POLICY_TRAININGS, f"one of {', '.join(POLICY_TRAININGS)}"
     elif name == "num_rounds":
         good, expected = value is None or (type(value) is int and value >= 1), "a number of rounds from 1, or null"
     elif name in ("old_rankings_weight", "people_timeout_hours"):

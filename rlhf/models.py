@@ -93,6 +93,9 @@ class Prompt(models.Model):
     sha256 = models.CharField(max_length=64, help_text="of the messages in canonical JSON")
     split = models.CharField(max_length=8, choices=Split.choices)
     category = models.CharField(max_length=60, blank=True)
+    target = models.CharField(
+        max_length=2_000, blank=True, help_text="the right answer, or a pattern of it: what a verifier compares with"
+    )
     source = models.CharField(max_length=60, default="import")
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -117,6 +120,8 @@ class ModelVersion(models.Model):
         REWARD = "reward", "reward model"
         BEST_OF_N = "best_of_n", "best-of-N"
         PPO = "ppo", "PPO"
+        DPO = "dpo", "DPO"
+        GRPO = "grpo", "GRPO"
         VALUE = "value", "value model"
         ANSWERS = "answers", "file of answers"
 
@@ -142,6 +147,19 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ReportCard(models.Model):
+    """What a reward model can do and what it leans on: `report.json` of the run that made it (docs/learning.md)."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="report_cards")
+    version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="report_card")
+    content = models.JSONField(help_text="labelers appear by their pseudonyms alone")
+    sha256 = models.CharField(max_length=64, help_text="of the file, as result.json of the run has it")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"report card of {self.version}"
 
 
 class DatasetSnapshot(models.Model):
@@ -178,6 +196,8 @@ class Run(models.Model):
         SAMPLE = "sample", "sampling"
         BEST_OF_N = "best_of_n", "best-of-N"
         PPO = "ppo", "PPO"
+        DPO = "dpo", "DPO"
+        GRPO = "grpo", "GRPO"
         JUDGE = "judge", "judging"
         FREEZE = "freeze", "freezing a dataset"
         ESTIMATE = "estimate", "estimating win rates"
@@ -214,6 +234,10 @@ class Run(models.Model):
     snapshot = models.ForeignKey(
         DatasetSnapshot, null=True, blank=True, on_delete=models.PROTECT, related_name="runs_as_input"
     )
+    demonstrations = models.ForeignKey(
+        DatasetSnapshot, null=True, blank=True, on_delete=models.PROTECT, related_name="runs_as_demonstrations",
+        help_text="ideal answers beside the rows: where a reward model's zero lies, and what PPO-ptx mixes in",
+    )  # fmt: skip
     evaluation = models.ForeignKey("Evaluation", null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
     made_version = models.ForeignKey(
         ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="made_by"
@@ -257,6 +281,23 @@ class RunMetric(models.Model):
     class Meta:
         ordering = ("step", "id")
         constraints = (models.UniqueConstraint(fields=("run", "attempt", "step"), name="a_step_is_logged_once"),)
+
+
+class RunAlarm(models.Model):
+    """Something that went wrong in a run, told once an attempt. Counts only when its attempt is the run's latest."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="alarms")
+    attempt = models.PositiveIntegerField()
+    step = models.PositiveIntegerField()
+    name = models.CharField(max_length=60)
+    message = models.CharField(max_length=500, help_text="what was found, the threshold, the cause and what to try")
+
+    class Meta:
+        ordering = ("step", "id")
+        constraints = (models.UniqueConstraint(fields=("run", "attempt", "name"), name="an_alarm_is_told_once"),)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Completion(models.Model):

@@ -40,6 +40,14 @@ PRESETS: dict[str, dict[str, Any]] = {
             "minibatch_size": 32,
             "micro_batch_size": 32,
         },
+        "dpo": {"batch_size": 8, "micro_batch_size": 8},
+        "grpo": {
+            "num_iterations": 20,
+            "prompts_per_iteration": 16,
+            "group_size": 4,
+            "minibatch_size": 64,
+            "micro_batch_size": 32,
+        },
     },
     "gpu": {
         "num_demonstrations": 200,
@@ -51,6 +59,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "sample": {"engine": ENGINE_GPU, "sampling": {"batch_size": 64}},
         "best_of_n": {"engine": ENGINE_GPU, "micro_batch_size": 8, "sampling": {"num_samples": 8, "batch_size": 64}},
         "ppo": {"engine": {**ENGINE_GPU, "checkpoint_every": 4}, "micro_batch_size": 8},
+        "dpo": {"engine": ENGINE_GPU, "micro_batch_size": 4},
+        "grpo": {"engine": {**ENGINE_GPU, "checkpoint_every": 4}, "micro_batch_size": 8},
     },
 }
 

@@ -12,7 +12,7 @@ from rlhf.errors import Refusal
 from rlhf.prompts import BadPrompt, NewPrompt, from_row
 
 MAX_BYTES = 20 * 1024 * 1024
-EXPECTED = "a file of prompts: JSONL or CSV with a prompt or messages for every row, and optionally a category"
+EXPECTED = "a file of prompts: JSONL or CSV with a prompt or messages for every row, optionally a category and a target"
 
 
 class BadPromptFile(Refusal):

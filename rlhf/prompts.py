@@ -21,6 +21,7 @@ from rlhf.models import MAX_TEXT, Project, Prompt, Split
 
 BATCH = 500  # rows per write transaction: SQLite has one writer, and labelers wait behind it
 MAX_MESSAGES = 100
+MAX_TARGET = 2_000  # characters
 TRY = "try"  # source of prompts typed to try a version: answered, but not annotated and not learned from
 GOLD = "gold"  # source of prompts that came with a known answer: they test people, and teach no model
 ASIDE = (TRY, GOLD)
@@ -36,6 +37,7 @@ class BadPrompt(Refusal):
 class NewPrompt:
     messages: tuple[Message, ...]
     category: str = ""
+    target: str = ""  # what a verifier compares answers with
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Added:
     num_duplicates: int
 
 
-def new_prompt(*, value: object, category: object = "") -> NewPrompt:
+def new_prompt(*, value: object, category: object = "", target: object = "") -> NewPrompt:
     """A checked prompt from a text (one question) or a list of messages. Raises BadPrompt."""
     messages = ({"role": "user", "content": value},) if isinstance(value, str) else value
     if not isinstance(messages, (list, tuple)) or not 1 <= len(messages) <= MAX_MESSAGES:
@@ -56,18 +58,19 @@ def new_prompt(*, value: object, category: object = "") -> NewPrompt:
         raise BadPrompt(f"expected at most {MAX_TEXT:,} characters, found {length:,}")
     if not isinstance(category, str) or len(category.strip()) > 60 or "\0" in category:
         raise BadPrompt(f"expected a category of at most 60 characters, found {_shown(category)}")
-    return NewPrompt(checked, category.strip())
+    return NewPrompt(checked, category.strip(), _target(target))
 
 
 def from_row(*, row: object) -> NewPrompt:
-    """A checked prompt from an object with prompt or messages, and optionally a category. Raises BadPrompt."""
+    """A checked prompt from an object with prompt or messages, perhaps a category and a target. Raises BadPrompt."""
     if not isinstance(row, dict):
         raise BadPrompt(f"expected a JSON object, found {type(row).__name__}")
     given = [key for key in ("prompt", "messages") if row.get(key) not in (None, "", [])]
     if len(given) != 1:
         found = "both" if given else f"neither among {', '.join(map(str, row)) or 'no keys'}"[:200]
         raise BadPrompt(f"expected either prompt or messages, found {found}")
-    return new_prompt(value=row[given[0]], category=row.get("category") or "")
+    target = "" if row.get("target") is None else row["target"]
+    return new_prompt(value=row[given[0]], category=row.get("category") or "", target=target)
 
 
 def add(*, project: Project, prompts: Iterable[NewPrompt], source: str, author: User | None = None) -> Added:
@@ -124,9 +127,18 @@ def _row(project: Project, prompt: NewPrompt, source: str, author: User | None) 
         sha256=sha256_of(messages=prompt.messages),
         split=split_of(project=project, messages=prompt.messages),
         category=prompt.category,
+        target=prompt.target,
         source=source,
         author=author,
     )
+
+
+def _target(value: object) -> str:
+    """A number is as good as its text: JSON files of sums have them. Raises BadPrompt."""
+    text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or len(text) > MAX_TARGET or "\0" in text:
+        raise BadPrompt(f"expected a target of at most {MAX_TARGET:,} characters, found {_shown(value)}")
+    return text.strip()
 
 
 def _message(message: object, index: int) -> Message:

@@ -30,14 +30,19 @@ BATCH = 500  # rows per write transaction: SQLite has one writer
 # Which of a run's versions stands in which model field of the kind's configuration: the first one that is given.
 MODELS: dict[str, dict[str, tuple[str, ...]]] = {
     Run.Kind.SFT: {"model": ("policy",)},
-    Run.Kind.REWARD: {"model": ("reward_model", "policy")},
+    # A new head is put on the SFT version; scores get unit deviation on samples of the policy.
+    Run.Kind.REWARD: {"model": ("reward_model", "sft", "policy"), "policy": ("policy",)},
     Run.Kind.SAMPLE: {"model": ("policy",)},
     Run.Kind.BEST_OF_N: {"model": ("policy",), "reward_model": ("reward_model",)},
     Run.Kind.PPO: {"model": ("policy",), "reward_model": ("reward_model",), "sft_model": ("sft",)},
+    Run.Kind.DPO: {"model": ("policy",)},
+    Run.Kind.GRPO: {"model": ("policy",), "reward_model": ("reward_model",)},
     Run.Kind.JUDGE: {"reward_model": ("reward_model",)},
     Run.Kind.FREEZE: {},
     Run.Kind.ESTIMATE: {},
 }
+# Model fields that a run can do without; the configuration says what it then needs instead.
+OPTIONAL = {Run.Kind.REWARD: {"policy"}, Run.Kind.GRPO: {"reward_model"}}
 CPU_KINDS = frozenset({Run.Kind.FREEZE, Run.Kind.ESTIMATE})
 ENDED = (Run.State.SUCCEEDED, Run.State.FAILED, Run.State.CANCELLED)
 
@@ -90,6 +95,7 @@ def ask(
     reward_model: ModelVersion | None = None,
     sft: ModelVersion | None = None,
     snapshot: DatasetSnapshot | None = None,
+    demonstrations: DatasetSnapshot | None = None,
     evaluation: Evaluation | None = None,
 ) -> Run:
     """The run of this plan key, queued if nobody has asked for it yet. Raises BadRun for what its kind can't run."""
@@ -106,6 +112,7 @@ def ask(
         reward_model=reward_model,
         sft=sft,
         snapshot=snapshot,
+        demonstrations=demonstrations,
         evaluation=evaluation,
         max_attempts=ATTEMPTS,
         created_at=now,
@@ -123,7 +130,8 @@ def check(*, run: Run) -> None:
     """Raises BadRun that names the field, what was found and what was expected."""
     if run.kind not in MODELS:
         raise BadRun(f"kind: expected one of {', '.join(MODELS)}, found {run.kind!r}")
-    missing = [field for field in MODELS[run.kind] if field not in models(run=run)]
+    given = models(run=run)
+    missing = sorted(set(MODELS[run.kind]) - set(given) - OPTIONAL.get(Run.Kind(run.kind), set()))
     if missing:
         raise BadRun(f"a {run.kind} run needs a version for {', '.join(missing)}, found none")
     if run.kind == Run.Kind.FREEZE:
@@ -134,7 +142,7 @@ def check(*, run: Run) -> None:
     if fixed:
         raise BadRun(f"configuration: {', '.join(fixed)} comes from the run's versions, leave it out")
     try:
-        configs.from_dict(run.kind, {**run.configuration, **dict.fromkeys(MODELS[run.kind], "-")})
+        configs.from_dict(run.kind, {**run.configuration, **dict.fromkeys(given, "-")})
     except configs.ConfigError as error:
         raise BadRun(f"configuration: {error}") from error
 

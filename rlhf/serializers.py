@@ -6,13 +6,25 @@ from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from rlhf.models import DatasetSnapshot, Estimate, Evaluation, Judge, ModelVersion, Prompt, Run, Verdict
+from rlhf import alarms
+from rlhf.models import (
+    DatasetSnapshot,
+    Estimate,
+    Evaluation,
+    Judge,
+    ModelVersion,
+    Prompt,
+    ReportCard,
+    Run,
+    RunAlarm,
+    Verdict,
+)
 
 
 class PromptSerializer(serializers.ModelSerializer[Prompt]):
     class Meta:
         model = Prompt
-        fields = ("id", "messages", "sha256", "split", "category", "source", "created_at")
+        fields = ("id", "messages", "sha256", "split", "category", "target", "source", "created_at")
 
 
 class NewPromptSerializer(serializers.Serializer[dict[str, object]]):
@@ -21,6 +33,7 @@ class NewPromptSerializer(serializers.Serializer[dict[str, object]]):
     prompt = serializers.CharField(required=False, help_text="one question; or messages instead")
     messages = serializers.JSONField(required=False, help_text='list of {"role", "content"}, the last one the user\'s')
     category = serializers.CharField(required=False, max_length=60)
+    target = serializers.CharField(required=False, max_length=2_000, help_text="what a verifier compares answers with")
 
 
 class BadRowSerializer(serializers.Serializer[dict[str, object]]):
@@ -54,7 +67,7 @@ class SnapshotSerializer(serializers.ModelSerializer[DatasetSnapshot]):
 RUN_FIELDS = (
     "id", "kind", "resource", "purpose", "iteration", "plan_key", "state", "attempt", "max_attempts", "worker",
     "heartbeat_at", "cancel_requested_at", "step", "total_steps", "phase", "policy", "reward_model", "sft", "snapshot",
-    "evaluation", "made_version", "made_snapshot", "error", "created_at", "started_at", "ended_at",
+    "demonstrations", "evaluation", "made_version", "made_snapshot", "error", "created_at", "started_at", "ended_at",
 )  # fmt: skip
 
 
@@ -64,10 +77,22 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         fields = RUN_FIELDS
 
 
+class AlarmSerializer(serializers.ModelSerializer[RunAlarm]):
+    class Meta:
+        model = RunAlarm
+        fields = ("step", "name", "message")
+
+
 class RunDetailSerializer(serializers.ModelSerializer[Run]):
+    alarms = serializers.SerializerMethodField()
+
     class Meta:
         model = Run
-        fields = (*RUN_FIELDS, "configuration", "selection", "result", "log")
+        fields = (*RUN_FIELDS, "configuration", "selection", "result", "log", "alarms")
+
+    @extend_schema_field(AlarmSerializer(many=True))
+    def get_alarms(self, run: Run) -> object:
+        return AlarmSerializer(alarms.of_run(run=run), many=True).data
 
 
 class MetricsSerializer(serializers.Serializer[dict[str, object]]):
@@ -82,6 +107,12 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
             "id", "name", "kind", "number", "iteration", "parent", "source", "weights_sha256", "metrics", "is_current",
             "created_at",
         )  # fmt: skip
+
+
+class ReportCardSerializer(serializers.ModelSerializer[ReportCard]):
+    class Meta:
+        model = ReportCard
+        fields = ("version", "content", "sha256", "created_at")
 
 
 class JudgeSerializer(serializers.ModelSerializer[Judge]):

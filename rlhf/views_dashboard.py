@@ -9,13 +9,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import conditional_page
 
-from rlhf import charts
+from rlhf import alarms, charts
 from rlhf.access import READERS, access
 from rlhf.evaluations import estimates_by_evaluation
 from rlhf.headline import headline
 from rlhf.models import Estimate, Evaluation, ModelVersion, Project, Run
 
-OF_THE_LOOP = ("loop", "ranking", "evaluation")  # purposes of the runs that the next step waits for
+OF_THE_LOOP = ("loop", "candidate", "ranking", "evaluation")  # purposes of the runs that the next step waits for
 MATRIX_VERSIONS = 12  # the newest ones; more do not fit on a page
 
 
@@ -56,6 +56,7 @@ def _now(project: Project) -> dict[str, object]:
     return {
         "active_runs": sorted(active[:10], key=lambda run: (run.state != Run.State.RUNNING, run.pk)),
         "failed_runs": project.runs.filter(state=Run.State.FAILED, purpose__in=OF_THE_LOOP).order_by("-id")[:3],
+        "alarms": alarms.of_round(project=project),
         "last_run": project.runs.exclude(state__in=(Run.State.RUNNING, Run.State.QUEUED)).order_by("-ended_at").first(),
         "current": project.versions.filter(is_current=True).first(),
     }

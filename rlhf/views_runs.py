@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import conditional_page, require_POST
 
-from rlhf import charts, metrics, runs
+from rlhf import alarms, charts, metrics, runs
 from rlhf.access import MANAGERS, READERS, access
 from rlhf.errors import Refusal
 from rlhf.models import Project, Role, Run
@@ -16,7 +16,15 @@ from rlhf.models import Project, Role, Run
 PAGE = 50
 TABLE_POINTS = 20  # rows of the table beside the curves
 VERSIONS = ("policy", "reward_model", "sft", "made_version")
-RELATED = (*VERSIONS, "snapshot", "made_snapshot", "evaluation__candidate", "evaluation__baseline")
+RELATED = (
+    *VERSIONS,
+    "made_version__report_card",
+    "snapshot",
+    "demonstrations",
+    "made_snapshot",
+    "evaluation__candidate",
+    "evaluation__baseline",
+)
 
 
 def run_list(request: HttpRequest, project: str) -> HttpResponse:
@@ -40,6 +48,7 @@ def run_page(request: HttpRequest, project: str, pk: int) -> HttpResponse:
         "run": run,
         "ended": run.state in runs.ENDED,
         "may_change": here.role == Role.MANAGER,
+        "alarms": alarms.of_run(run=run),
         "points": points,
         "names": charts.curve_names(points=points),
     }
@@ -52,7 +61,8 @@ def run_live(request: HttpRequest, project: str, pk: int) -> HttpResponse:
     here = access(request=request, project=project, roles=READERS)
     run = get_object_or_404(Run.objects.defer("selection"), project=here.project, pk=pk)
     ended = run.state in runs.ENDED
-    answer = render(request, "rlhf/parts/run_live.html", {"project": here.project, "run": run, "ended": ended})
+    context = {"project": here.project, "run": run, "ended": ended, "alarms": alarms.of_run(run=run)}
+    answer = render(request, "rlhf/parts/run_live.html", context)
     answer.status_code = 286 if ended else 200
     return answer
 

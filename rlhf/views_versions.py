@@ -6,10 +6,10 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 
-from rlhf import charts, downloads
+from rlhf import charts, downloads, report_cards
 from rlhf.access import READERS, access
 from rlhf.evaluations import estimates_by_evaluation
-from rlhf.models import Evaluation, ModelVersion, Run
+from rlhf.models import Evaluation, ModelVersion, ReportCard, Run
 
 
 def version_list(request: HttpRequest, project: str) -> HttpResponse:
@@ -20,7 +20,9 @@ def version_list(request: HttpRequest, project: str) -> HttpResponse:
 
 def version_page(request: HttpRequest, project: str, pk: int) -> HttpResponse:
     here = access(request=request, project=project, roles=READERS)
-    version = get_object_or_404(ModelVersion.objects.select_related("parent", "promotion"), project=here.project, pk=pk)
+    version = get_object_or_404(
+        ModelVersion.objects.select_related("parent", "promotion", "report_card"), project=here.project, pk=pk
+    )
     evaluations = list(
         Evaluation.objects.filter(project=here.project, candidate=version).select_related("candidate", "baseline")
     )
@@ -35,6 +37,24 @@ def version_page(request: HttpRequest, project: str, pk: int) -> HttpResponse:
         "evaluations": [(row, charts.newest_by_kind(estimates=estimates[row.pk])) for row in evaluations],
     }
     return render(request, "rlhf/version.html", context)
+
+
+def report_card(request: HttpRequest, project: str, pk: int) -> HttpResponse:
+    """What a reward model can do and what it leans on; 404 for a version without a card."""
+    here = access(request=request, project=project, roles=READERS)
+    card = get_object_or_404(ReportCard.objects.select_related("version"), project=here.project, version=pk)
+    slices = report_cards.slices(card=card)
+    context = {
+        "here": here,
+        "project": here.project,
+        "version": card.version,
+        "content": card.content,
+        "slices": slices,
+        "shortcuts": report_cards.shortcuts(card=card),
+        "scaling": report_cards.scaling_points(card=card),
+        "chart": report_cards.charted(card=card, found=slices),
+    }
+    return render(request, "rlhf/report_card.html", context)
 
 
 def weights(request: HttpRequest, project: str, pk: int) -> HttpResponseBase:

@@ -1,19 +1,12 @@
 // Charts with Observable Plot: every point is a link, every chart has its table beside it, colours are the page's tokens.
 /* global Plot */
+import { percent, place, significant } from "./plots.js";
 
 const JUDGES = {
   people: { label: "people", stroke: "var(--series-1)", dash: null, symbol: "circle" },
   gold: { label: "gold", stroke: "var(--series-3)", dash: "2 3", symbol: "square" },
   reward_model: { label: "reward model", stroke: "var(--series-2)", dash: "6 3", symbol: "triangle" },
 };
-const percent = (share) => `${Math.round(share * 100)} %`;
-const significant = (value) => (Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ? value.toExponential(2) : String(+value.toPrecision(4)));
-
-// The inline <style> that Plot adds is in record.css; the content policy would refuse it here.
-function place(box, ...charts) {
-  for (const chart of charts) for (const style of chart.querySelectorAll("style")) style.remove();
-  box.replaceChildren(...charts);
-}
 
 function timeline(figure) {
   const all = JSON.parse(document.getElementById(figure.dataset.source).textContent);
@@ -69,7 +62,7 @@ async function curves(figure) {
   if (points.length) place(box, ...names(points).map((name) => curve(points, name, box)));
 }
 
-const FIRST = ["loss", "accuracy", "score", "kl", "kl_sft", "length", "entropy"];
+const FIRST = ["loss", "accuracy", "score", "kl", "kl_sft", "reward_chosen", "reward_rejected", "score_spread", "length", "entropy"];
 const HIDDEN = new Set(["step", "total_steps", "time", "phase", "epoch"]);
 
 function names(points) {

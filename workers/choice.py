@@ -16,11 +16,6 @@ from rlhf.models import Project, Prompt, Split
 from rlhf.prompts import annotated
 
 
-def in_order(*, project: Project, split: str, purpose: str, limit: int) -> list[Prompt]:
-    """At most `limit` prompts of a split."""
-    return _first(_prompts(project, split), project, purpose, limit)
-
-
 def fresh(*, project: Project, split: str, purpose: str, limit: int) -> list[Prompt]:
     """At most `limit` prompts that nobody has been asked to annotate."""
     return _first(_prompts(project, split).exclude(pk__in=_asked(project)), project, purpose, limit)

@@ -18,12 +18,15 @@ from rlhf import completions, evaluations, runs, versions
 from rlhf.completions import NewCompletion
 from rlhf.evaluations import NewVerdict
 from rlhf.learning import tables
-from rlhf.models import Estimate, ModelVersion, Run
+from rlhf.models import Estimate, ModelVersion, ReportCard, Run
 from rlhf.runs import Claim
 from workers import rundir
 
 WEIGHTS = "model.safetensors"
-TRAINING = (Run.Kind.SFT, Run.Kind.REWARD, Run.Kind.BEST_OF_N, Run.Kind.PPO)
+CANDIDATE = "candidate"  # purpose of a best-of-N run whose result is the round's candidate, and no step on the way
+REPORT = "report.json"  # of a reward model
+CANDIDATES = (Run.Kind.SFT, Run.Kind.PPO, Run.Kind.DPO, Run.Kind.GRPO)  # what the loop makes numbered versions with
+TRAINING = (*CANDIDATES, Run.Kind.REWARD, Run.Kind.BEST_OF_N)
 
 
 class BadOutput(Exception):
@@ -78,11 +81,22 @@ def _collect_version(run: Run, claim: Claim, folder: Path, result: dict[str, Any
     try:
         with transaction.atomic():
             made = {name: _register(run, name, paths[name], weights[name], result) for name in paths}
+            _store_report(made["model"], folder, result)
             if not runs.succeed(claim=claim, now=now, result=result, made_version=made["model"]):
                 raise _Lost
     except _Lost:
         return False
     return True
+
+
+def _store_report(version: ModelVersion, folder: Path, result: dict[str, Any]) -> None:
+    """The report card of a reward model, which the page of the version shows."""
+    sha256 = result["outputs"].get(REPORT)
+    if sha256 is not None:
+        # JSON in a database knows no NaN.
+        content = json.loads((folder / REPORT).read_text(), parse_constant=lambda _: None)
+        values = {"project": version.project, "content": content, "sha256": sha256}
+        ReportCard.objects.update_or_create(version=version, defaults=values)
 
 
 def _weights_sha256(result: dict[str, Any], name: str) -> str:
@@ -113,9 +127,9 @@ def _register(run: Run, output: str, path: str, weights_sha256: str, result: dic
 
 def identity(*, run: Run) -> tuple[str, str, int | None]:
     """Kind, name, number: the loop has candidates v0, v1 ... and artifacts rm1, bon1 ...; others bear their run."""
-    if run.purpose != "loop":
+    if run.purpose not in ("loop", CANDIDATE):
         return run.kind, f"{run.kind}-{run.pk}", None
-    if run.kind in (Run.Kind.SFT, Run.Kind.PPO):
+    if run.kind in CANDIDATES or run.purpose == CANDIDATE:
         return run.kind, f"v{run.iteration}", run.iteration
     return run.kind, f"{'rm' if run.kind == Run.Kind.REWARD else 'bon'}{run.iteration}", None
 

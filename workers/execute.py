@@ -20,7 +20,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from rlhf import runs
+from rlhf import alarms, runs
 from rlhf.learning.starter import Child, Starter, StarterDied
 from rlhf.models import Run
 from rlhf.runs import Beat, Claim, Progress
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 BEAT_S = 1.0
 POLL_S = 0.02
 GRACE_S = 15.0  # for a child to write its checkpoint after SIGTERM
+RELATED = ("policy", "reward_model", "sft", "snapshot", "demonstrations", "evaluation")
 BAD_INPUT = 2  # exit codes: docs/run_folder.md
 STALL_S: dict[str, float] = {
     Run.Kind.ESTIMATE: 600.0,
@@ -50,6 +51,7 @@ class Worker:
     starter: Starter
     stopping: threading.Event = field(default_factory=threading.Event)
     on_beat: Callable[[Progress], None] = lambda progress: None  # for who watches this process
+    on_alarm: Callable[[str], None] = lambda message: None
 
     def work(self) -> int:
         """Claim and execute until no run is queued or the worker is to stop; how many it took."""
@@ -63,9 +65,7 @@ class Worker:
         return num_taken
 
     def execute(self, claim: Claim) -> None:
-        run = Run.objects.select_related("project", "policy", "reward_model", "sft", "snapshot", "evaluation").get(
-            pk=claim.run_id
-        )
+        run = Run.objects.select_related("project", *RELATED).get(pk=claim.run_id)
         log.info("run %s (%s) attempt %s starts", run.pk, run.plan_key, claim.attempt)
         try:
             if run.kind == Run.Kind.FREEZE:
@@ -89,7 +89,7 @@ class Worker:
             runs.crash(claim=claim, now=timezone.now(), error=str(error))
             return
         stall_s = STALL_S.get(Run.Kind(run.kind), LONGEST_STALL_S)
-        watch = Watch(claim=claim, folder=folder, child=child, stall_s=stall_s, on_beat=self.on_beat)
+        watch = Watch(claim, folder, child, stall_s, on_beat=self.on_beat, on_alarm=self.on_alarm)
         try:
             end = watch.until_end(self.stopping)
         finally:
@@ -114,8 +114,10 @@ class Watch:
     child: Child
     stall_s: float
     on_beat: Callable[[Progress], None]
+    on_alarm: Callable[[str], None]
     offset: int = 0  # of metrics.jsonl, read so far
     last: dict[str, Any] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)  # names of alarms
 
     def until_end(self, stopping: threading.Event) -> End:
         signed_at = time.monotonic()
@@ -172,15 +174,27 @@ class Watch:
     def copy_metrics(self) -> bool:
         """Store the metric lines that are new; whether there were any."""
         lines = self._new_lines()
+        # An alarm tells of a step that is logged right after it: it is no step of its own.
+        raised = [line for line in lines if alarms.is_alarm(line=line)]
+        steps = [line for line in lines if not alarms.is_alarm(line=line)]
+        self.last = steps[-1] if steps else self.last
+        self._tell(raised)
         if lines:
-            self.last = lines[-1]
             try:
-                runs.record_metrics(claim=self.claim, lines=lines)
+                runs.record_metrics(claim=self.claim, lines=steps)
+                alarms.record(claim=self.claim, lines=raised)
             except (OperationalError, InterfaceError) as error:
                 log.warning("run %s: %s metric lines are late: %s", self.claim.run_id, len(lines), error)
                 connection.close()
                 self.offset = 0  # all lines again next time; those that are stored are left alone
         return bool(lines)
+
+    def _tell(self, raised: list[dict[str, Any]]) -> None:
+        for line in raised:
+            if line["alarm"] not in self.told:
+                self.told.add(line["alarm"])
+                log.warning("run %s: alarm at step %s: %s", self.claim.run_id, line["step"], line["message"])
+                self.on_alarm(f"alarm at step {line['step']}: {line['message']}")
 
     def _new_lines(self) -> list[dict[str, Any]]:
         path = self.folder / "metrics.jsonl"

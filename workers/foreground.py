@@ -73,7 +73,10 @@ class Foreground:
             def show(progress: Progress) -> None:
                 screen.update(bar, completed=progress.step, total=progress.total_steps or None)
 
-            worker.on_beat = show
+            def tell(message: str) -> None:
+                screen.console.print(f"{title}: {message}", style="yellow", markup=False, highlight=False)
+
+            worker.on_beat, worker.on_alarm = show, tell
             worker.execute(claim)
         run.refresh_from_db()
         self.num_failed += run.state == Run.State.FAILED

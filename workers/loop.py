@@ -21,8 +21,8 @@ from django.db.models import QuerySet
 from annotate import batches, protocols
 from annotate.models import Demonstration, Protocol, Task
 from rlhf import completions, loop_settings, versions
-from rlhf.models import DatasetSnapshot, ModelVersion, Project, Promotion, Run, Split
-from workers import choice, decision
+from rlhf.models import ModelVersion, Project, Promotion, Run, Split
+from workers import choice, decision, training
 from workers.turn import Turn, ask, is_asked, made_snapshot, succeeded, version_named
 
 DEMONSTRATIONS = "demonstrations"
@@ -107,7 +107,7 @@ def _demonstrations(turn: Turn) -> QuerySet[Demonstration]:
 
 
 def _plan_iteration(turn: Turn) -> None:
-    """Rankings -> reward model -> best-of-N -> PPO -> the candidate's evaluation."""
+    """Rankings -> reward model -> training of the policy -> the candidate's evaluation."""
     current, first = versions.current(project=turn.project), version_named(turn, "v0")
     assert current is not None and first is not None  # the first version was promoted
     freeze = f"freeze/rankings/{turn.iteration}"
@@ -118,7 +118,7 @@ def _plan_iteration(turn: Turn) -> None:
     rankings = made_snapshot(turn, freeze, selection)
     if rankings is None:
         return
-    candidate = _candidate(turn, current, first, rankings)
+    candidate = training.candidate(turn, current, first, rankings)
     if candidate is not None:
         decision.evaluate(turn, candidate, current, first)
 
@@ -166,53 +166,3 @@ def _ranking_prompts(turn: Turn) -> list[int]:
             project=turn.project, split=split, purpose=f"rank/{turn.iteration}", limit=limit
         )
     ]
-
-
-def _candidate(
-    turn: Turn, current: ModelVersion, first: ModelVersion, rankings: DatasetSnapshot
-) -> ModelVersion | None:
-    """Reward model, best-of-N from the current version, PPO from its result; None until PPO has succeeded."""
-    t = turn.iteration
-    # A reward model goes on from the one before it: the old rankings are in its data too, at less weight.
-    earlier = version_named(turn, f"rm{t - 1}")
-    reward = ask(
-        turn,
-        "reward",
-        f"reward/{t}",
-        configuration=turn.configuration("reward"),
-        policy=first,
-        reward_model=earlier,
-        snapshot=rankings,
-    )
-    if reward is None:
-        return None
-    best = _policy_run(turn, "best_of_n", turn.settings.num_best_of_n_prompts, policy=current, reward=reward)
-    if best is None:
-        return None
-    ppo = _policy_run(turn, "ppo", turn.settings.num_ppo_prompts, policy=best.made_version, reward=reward, sft=first)
-    return None if ppo is None else ppo.made_version
-
-
-def _policy_run(
-    turn: Turn,
-    kind: str,
-    num_prompts: int,
-    *,
-    policy: ModelVersion | None,
-    reward: Run,
-    sft: ModelVersion | None = None,
-) -> Run | None:
-    key = f"{kind}/{turn.iteration}"
-    if is_asked(turn, key):
-        return succeeded(turn, key)
-    prompts = choice.in_order(project=turn.project, split=Split.TRAIN, purpose=key, limit=num_prompts)
-    return ask(
-        turn,
-        kind,
-        key,
-        configuration=turn.configuration(kind),
-        selection={"prompt_ids": [prompt.pk for prompt in prompts]},
-        policy=policy,
-        reward_model=reward.made_version,
-        sft=sft,
-    )

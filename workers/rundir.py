@@ -16,11 +16,12 @@ from django.conf import settings
 from django.db.models import Model, QuerySet
 
 from rlhf import completions, evaluations, runs, snapshots, versions
-from rlhf.learning import checkpoint, configs, tables
-from rlhf.models import Completion, Prompt, Run
+from rlhf.learning import checkpoint, configs, journal, tables
+from rlhf.models import Completion, DatasetSnapshot, ModelVersion, Project, Prompt, Run
 from rlhf.runs import Claim
 
 Row = TypeVar("Row", bound=Model)
+SAFETY = "safety"  # the category of prompts whose answers have to be safe first: Llama 2's tag
 
 
 class BadInput(Exception):
@@ -39,6 +40,7 @@ def prepare(*, run: Run, claim: Claim) -> Path:
     config = dict(run.configuration)
     if run.kind != Run.Kind.ESTIMATE:  # all others compute on a device
         config["engine"] = {"device": settings.DEVICE, **config.get("engine", {})}
+    config = _with_paths(run.project, config)
     paths = {field: versions.local_path(version=version) for field, version in runs.models(run=run).items()}
     try:
         checked = configs.from_dict(run.kind, {**config, **paths})
@@ -50,18 +52,41 @@ def prepare(*, run: Run, claim: Claim) -> Path:
     return folder
 
 
+def _with_paths(project: Project, config: dict[str, Any]) -> dict[str, Any]:
+    """The reward models that count besides the run's own are given by their versions' names: here they get paths."""
+    found = dict(config)
+    if name := config.get("held_out_reward_model"):
+        found["held_out_reward_model"] = _reward_model_path(project, "held_out_reward_model", name)
+    rewards = dict(config.get("rewards", {}))
+    if names := rewards.get("models"):
+        rewards["models"] = [_reward_model_path(project, "rewards.models", name) for name in names]
+    if name := rewards.get("safety_model"):
+        rewards["safety_model"] = _reward_model_path(project, "rewards.safety_model", name)
+    return {**found, "rewards": rewards} if rewards else found
+
+
+def _reward_model_path(project: Project, field: str, name: str) -> str:
+    version = project.versions.filter(name=name, kind=ModelVersion.Kind.REWARD).first()
+    if version is None:
+        raise BadInput(f"{field}: expected the name of a reward model of this project, found {name!r}")
+    return versions.local_path(version=version)
+
+
 def _write_data(run: Run, data: Path) -> None:
+    if run.demonstrations is not None:
+        _copy_snapshot(run.demonstrations, data)
     if run.snapshot is not None:
-        _copy_snapshot(run, data)
+        _copy_snapshot(run.snapshot, data)
     elif run.kind == Run.Kind.JUDGE:
         tables.write_table(data / "pairs.parquet", tables.PAIRS, _pair_rows(run))
     else:
-        tables.write_table(data / "prompts.parquet", tables.PROMPTS, _prompt_rows(run))
+        prompts = _selected_prompts(run)
+        tables.write_table(data / "prompts.parquet", tables.PROMPTS, [_prompt_row(prompt) for prompt in prompts])
+        if run.kind in (Run.Kind.PPO, Run.Kind.GRPO):
+            tables.write_table(data / "targets.parquet", tables.TARGETS, _target_rows(run, prompts))
 
 
-def _copy_snapshot(run: Run, data: Path) -> None:
-    snapshot = run.snapshot
-    assert snapshot is not None
+def _copy_snapshot(snapshot: DatasetSnapshot, data: Path) -> None:
     target = data / f"{snapshot.configuration}.parquet"
     try:
         with snapshots.open_parquet(snapshot=snapshot) as source, target.open("wb") as copy:
@@ -74,7 +99,7 @@ def _copy_snapshot(run: Run, data: Path) -> None:
         raise BadInput(f"snapshot {snapshot.pk}: expected sha256 {snapshot.sha256}, found {found}")
 
 
-def _prompt_rows(run: Run) -> list[dict[str, Any]]:
+def _selected_prompts(run: Run) -> list[Prompt]:
     """In the order of the selection: it is part of what the run computes."""
     wanted = run.selection.get("prompt_ids", [])
     prompts = {prompt.pk: prompt for prompt in in_chunks(run.project.prompts.all(), "pk", wanted)}
@@ -82,8 +107,22 @@ def _prompt_rows(run: Run) -> list[dict[str, Any]]:
         raise BadInput(f"selection of run {run.pk}: {len(missing)} prompts are gone, the first is {missing[0]}")
     if not wanted:
         raise BadInput(f"selection of run {run.pk}: expected prompt ids, found none")
+    return [prompts[pk] for pk in dict.fromkeys(wanted)]
+
+
+def _prompt_row(prompt: Prompt) -> dict[str, Any]:
+    return {"prompt_id": prompt.pk, "prompt": _messages(prompt), "split": prompt.split}
+
+
+def _target_rows(run: Run, prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+    """What a prompt asks for beyond preference. Raises BadInput where a verifier finds no answer to compare with."""
+    if run.configuration.get("rewards", {}).get("verifier", "none") != "none":
+        bare = [prompt.pk for prompt in prompts if not prompt.target]
+        if bare:
+            raise BadInput(f"rewards.verifier: {len(bare)} prompts have no target, the first is prompt {bare[0]}")
     return [
-        {"prompt_id": pk, "prompt": _messages(prompts[pk]), "split": prompts[pk].split} for pk in dict.fromkeys(wanted)
+        {"prompt_id": prompt.pk, "answer": prompt.target, "safety": prompt.category.casefold() == SAFETY}
+        for prompt in prompts
     ]
 
 
@@ -151,8 +190,12 @@ def _messages(prompt: Prompt) -> list[dict[str, str]]:
 
 
 def _continue_from(claim: Claim, folder: Path) -> None:
-    """Copy the furthest valid checkpoint of the earlier attempts, with the metric lines up to its step."""
+    """Copy the furthest valid checkpoint of the earlier attempts, with the metric lines up to its step, and what the
+    newest of them has paid for."""
     earlier = [folder.parent / str(attempt) for attempt in range(claim.attempt - 1, 0, -1)]
+    with_journal = next((old / journal.NAME for old in earlier if (old / journal.NAME).exists()), None)
+    if with_journal is not None:  # an attempt begins with the journal of the one before it, so the newest has all
+        shutil.copyfile(with_journal, folder / journal.NAME)
     found = [(valid.step, valid.path, old) for old in earlier if (valid := checkpoint.newest_valid(old)) is not None]
     if not found:
         return

@@ -100,7 +100,7 @@ def _sample_and_score(
             batch_size=config.sampling.batch_size,
             on_batch=lambda done, total: on_batch("sample", done, total),
         )
-    rows = sample_rows(policy, samples)
+    rows = sample_rows(policy.tokenizer, samples)
     reward = reward_model.load_trained(config.reward_model, device)
     messages = {row["prompt_id"]: row["prompt"] for row in prompts}
     sequences = [_sequence(reward, messages[row["prompt_id"]], row, config) for row in rows]

@@ -52,6 +52,8 @@ def require(folder: Path, config: Config) -> dict[str, Any]:
         NotEnoughMemory: the run would need more than there is. InputError: no such tokenizer or table.
     """
     assert not isinstance(config, EstimateConfig), "an estimate of win rates loads no model"
+    if isinstance(config, SampleConfig) and config.sampling.backend != "local":
+        return {}  # a server holds the weights
     name = config.reward_model if isinstance(config, JudgeConfig) else config.model
     tokenizer = load_tokenizer(name)
     try:

@@ -19,8 +19,9 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf.learning import llm_judge, reward_model, tables, verifiers
 from rlhf.learning.advantages import whiten
-from rlhf.learning.configs import RewardsConfig
-from rlhf.learning.llm_judge import Endpoint
+from rlhf.learning.configs import ConfigError, RewardsConfig
+from rlhf.learning.endpoint import Endpoint
+from rlhf.learning.llm_judge import Judge
 from rlhf.learning.reward_model import NonFiniteScore, RewardModel
 from rlhf.learning.rollouts import take
 from rlhf.learning.text import Batch, Encoded, decode, right_pad
@@ -44,7 +45,7 @@ class Rewards:
     models: Mapping[str, RewardModel]  # by path
     safety_model: RewardModel | None = None
     targets: Mapping[int, Target] = field(default_factory=dict)  # by prompt id
-    judge: Endpoint | None = None
+    judge: Judge | None = None
 
 
 def load(
@@ -61,7 +62,9 @@ def load(
         ModelError: a path that holds no reward model.
         OtherTokens: a reward model with another tokenizer than the policy's.
         TableError: a target that can't be used, named with row and field.
+        ConfigError: decoding drops `thinking_end`, so that every answer would count as hidden.
     """
+    _require_visible_end(config.thinking_end, tokenizer)
     paths = [*([reward_model_path] if reward_model_path is not None else []), *config.models]
     models = {path: _load_model(path, policy_path, tokenizer, device) for path in paths}
     safety = config.safety_model
@@ -71,12 +74,24 @@ def load(
         models=models,
         safety_model=None if safety is None else _load_model(safety, policy_path, tokenizer, device),
         targets=_read_targets(targets, config),
-        judge=None if config.judge_url is None else _endpoint(config, config.judge_url),
+        judge=None if config.judge_url is None else _judge(config, config.judge_url),
     )
 
 
-def _endpoint(config: RewardsConfig, url: str) -> Endpoint:
-    return Endpoint(url, config.judge_model, config.judge_question, os.environ.get("OPENAI_API_KEY", ""))
+def _require_visible_end(thinking_end: str | None, tokenizer: PreTrainedTokenizerBase) -> None:
+    if thinking_end is None:
+        return
+    ids = tokenizer(thinking_end, add_special_tokens=False)["input_ids"]
+    if thinking_end not in decode(tokenizer, ids):
+        raise ConfigError(
+            f"rewards.thinking_end: found {thinking_end!r}, which is a special token of {tokenizer.name_or_path} and "
+            "not in the text of its completions, expected a text that decoding keeps"
+        )
+
+
+def _judge(config: RewardsConfig, url: str) -> Judge:
+    endpoint = Endpoint(url, config.judge_model, os.environ.get("OPENAI_API_KEY", ""))
+    return Judge(endpoint, config.judge_question)
 
 
 def require_targets(rewards: Rewards, prompt_ids: Sequence[int]) -> None:
@@ -109,7 +124,7 @@ def score(rewards: Rewards, batch: Batch, partition: Sequence[Sequence[int]]) ->
         found = _model_scores(rewards, read, partition)
     if config.verifier != "none":
         answers = [rewards.targets[prompt_id].answer for prompt_id in batch.row_ids]
-        right = [verifiers.is_right(config.verifier, *pair) for pair in zip(texts, answers, strict=True)]
+        right = [_is_right(config.verifier, *row) for row in zip(batch.row_ids, texts, answers, strict=True)]
         found = found + config.verifier_weight * torch.tensor(right, dtype=found.dtype, device=found.device)
     if rewards.judge is not None:
         marks = llm_judge.scores(rewards.judge, batch.row_ids, _prompts(rewards, batch), texts)
@@ -117,6 +132,13 @@ def score(rewards: Rewards, batch: Batch, partition: Sequence[Sequence[int]]) ->
     if config.length_penalty:
         found = found - config.length_penalty * batch.completion_mask.sum(1)
     return found
+
+
+def _is_right(verifier: str, prompt_id: int, completion: str, answer: str) -> bool:
+    try:
+        return verifiers.is_right(verifier, completion, answer)
+    except verifiers.SlowPattern as error:
+        raise verifiers.SlowPattern(f"data/targets.parquet: prompt {prompt_id}, field answer: {error}") from error
 
 
 def _model_scores(rewards: Rewards, batch: Batch, partition: Sequence[Sequence[int]]) -> Tensor:

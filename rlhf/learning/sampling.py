@@ -6,21 +6,26 @@ depend on the rows beside it, their order or the batch size, up to rounding in t
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
-from rlhf.learning import needs, tables
-from rlhf.learning.configs import SampleConfig
+from rlhf.learning import needs, served, tables, vllm_server
+from rlhf.learning.configs import EngineConfig, SampleConfig, SamplingConfig, TextConfig
 from rlhf.learning.decoding import Decoder, Job
+from rlhf.learning.journal import NAME as JOURNAL
+from rlhf.learning.journal import Journal
 from rlhf.learning.loop import Run, autocast, set_up
 from rlhf.learning.noise import mix
-from rlhf.learning.policy import Policy, load_policy, require_room
-from rlhf.learning.reading import PROMPT, reader
+from rlhf.learning.policy import Policy, load_policy, load_tokenizer, require_room
+from rlhf.learning.reading import PROMPT, Reader, reader
+from rlhf.learning.served import Asked
 from rlhf.learning.text import decode
 
 
@@ -41,6 +46,7 @@ class Sample:
     ids: list[int]  # end-of-text included where there is one
     finished: bool  # ended by end-of-text, not by the length limit
     log_probability: float  # sum over ids at the sampling temperature, nats; the sampler's own, for gap metrics only
+    text: str | None = None  # as a server wrote it; None: what the ids decode to
 
 
 @torch.no_grad()
@@ -80,13 +86,13 @@ def sample(
     return [found[i, j] for i in range(len(prompts)) for j in range(num_samples)]
 
 
-def sample_rows(policy: Policy, samples: Sequence[Sample]) -> list[dict[str, Any]]:
+def sample_rows(tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample]) -> list[dict[str, Any]]:
     """Samples as rows of rows.parquet. `num_tokens` counts end-of-text."""
     return [
         {
             "prompt_id": s.prompt_id,
             "sample_index": s.sample_index,
-            "completion": decode(policy.tokenizer, s.ids),
+            "completion": decode(tokenizer, s.ids) if s.text is None else s.text,
             "num_tokens": len(s.ids),
             "finished": s.finished,
             "log_probability": s.log_probability,
@@ -98,16 +104,13 @@ def sample_rows(policy: Policy, samples: Sequence[Sample]) -> list[dict[str, Any
 def run(folder: Path, config: SampleConfig) -> None:
     """The kind `sample`: completions of data/prompts.parquet into rows.parquet.
 
-    A second start samples again from the beginning: the noise is the same, and so are the rows.
+    A second start samples again from the beginning: the noise is the same, and so are the rows. A server is asked only
+    for what journal.jsonl lacks.
     """
     device = set_up(config.engine)
     estimate = needs.require(folder, config)
     rows = tables.read_table(folder / "data/prompts.parquet", tables.PROMPTS)
-    policy = load_policy(config.model, device)
-    require_room(policy.model, config.text)
-    as_read = reader(policy.model, policy.tokenizer, config.text, PROMPT)
-    prompts = [Prompt(row["prompt_id"], as_read.prompt(row["prompt_id"], row["prompt"])) for row in rows]
-    run = Run(folder, "sample", config.engine, total_steps=len(prompts) * config.sampling.num_samples)
+    run = Run(folder, "sample", config.engine, total_steps=len(rows) * config.sampling.num_samples)
     run.resume({}, {})
     run.log_first("estimate", estimate)
     started = time.monotonic()
@@ -117,20 +120,92 @@ def run(folder: Path, config: SampleConfig) -> None:
         run.log("sample", {"rows_per_second": done / (time.monotonic() - started)})
         run.stop_if_asked()
 
-    with autocast(config.engine, device):
-        samples = sample(
-            policy,
-            prompts,
-            num_samples=config.sampling.num_samples,
-            temperature=config.sampling.temperature,
-            max_new_tokens=config.text.max_completion_tokens,
-            seed=config.engine.seed,
-            batch_size=config.sampling.batch_size,
-            on_batch=on_batch,
+    if config.sampling.backend == "local":
+        policy = load_policy(config.model, device)
+        tokenizer = policy.tokenizer
+        require_room(policy.model, config.text)
+        samples = sample_locally(policy, rows, config.sampling, config.text, config.engine, on_batch)
+    else:
+        as_read = Reader(load_tokenizer(config.model), config.text, None, PROMPT)
+        tokenizer = as_read.tokenizer
+        samples = sample_by_server(
+            config.model, as_read, rows, config.sampling, config.engine.seed, folder, on_batch, run.stop_if_asked
         )
     seconds = time.monotonic() - started
-    tables.write_table(folder / "rows.parquet", tables.SAMPLE_ROWS, sample_rows(policy, samples))
+    tables.write_table(folder / "rows.parquet", tables.SAMPLE_ROWS, sample_rows(tokenizer, samples))
     run.finish(summary(samples, seconds), ["rows.parquet"])
+
+
+def sample_locally(
+    policy: Policy,
+    rows: Sequence[Mapping[str, Any]],
+    sampling: SamplingConfig,
+    text: TextConfig,
+    engine: EngineConfig,
+    on_batch: Callable[[int, int], None],
+) -> list[Sample]:
+    """`sample` for rows with prompt_id and prompt (messages). Raises TableError for a prompt that can't be read."""
+    as_read = reader(policy.model, policy.tokenizer, text, PROMPT)
+    prompts = [Prompt(row["prompt_id"], as_read.prompt(row["prompt_id"], row["prompt"])) for row in rows]
+    with autocast(engine, policy.model.device):
+        return sample(
+            policy,
+            prompts,
+            num_samples=sampling.num_samples,
+            temperature=sampling.temperature,
+            max_new_tokens=text.max_completion_tokens,
+            seed=engine.seed,
+            batch_size=sampling.batch_size,
+            on_batch=on_batch,
+        )
+
+
+def sample_by_server(
+    model: str,
+    as_read: Reader,
+    rows: Sequence[Mapping[str, Any]],
+    sampling: SamplingConfig,
+    seed: int,
+    folder: Path,
+    on_batch: Callable[[int, int], None],
+    tick: Callable[[], None],
+) -> list[Sample]:
+    """What `sample` does, by the server of `sampling.server` or a vLLM server of our own with `model`.
+
+    Args:
+        rows: with prompt_id and prompt (messages).
+        folder: of the run; answers are kept in its journal, and vLLM's output in its vllm.log.
+        tick: called several times a second; what it raises ends the sampling, and a server of our own.
+
+    Returns:
+        Samples ordered as by `sample`. Log-probabilities are NaN: a server's are of its own temperature and precision,
+        and nothing that is learned comes from them.
+    """
+    wanted = [
+        Asked(row["prompt_id"], index, ids, row["prompt"])
+        for row in rows
+        for ids in [as_read.prompt(row["prompt_id"], row["prompt"])]
+        for index in range(sampling.num_samples)
+    ]
+    is_ours = sampling.backend == "vllm"
+    with vllm_server.endpoint(sampling, model, folder, tick) as served_by:
+        written = served.write(
+            served_by,
+            as_read.tokenizer,
+            wanted,
+            interface=sampling.server.interface,
+            asks_for_ids=is_ours,
+            temperature=sampling.temperature,
+            max_new_tokens=as_read.text.max_completion_tokens,
+            seed=seed,
+            journal=Journal(folder / JOURNAL),
+            on_answer=on_batch,
+            tick=tick,
+        )
+    return [
+        Sample(one.prompt_id, one.sample_index, found.ids, found.finished, math.nan, found.text)
+        for one, found in zip(wanted, written, strict=True)
+    ]
 
 
 def summary(samples: Sequence[Sample], seconds: float) -> dict[str, float]:

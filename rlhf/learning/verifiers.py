@@ -1,14 +1,24 @@
 """Whether an answer is right: exact, by its last number, or by a regular expression. Torch-free, pure.
 
 The part before `thinking_end` is hidden: chain-of-thought that nobody is meant to see is never compared or scored.
+Patterns are those of the `regex` library, since that of the standard library can't be told to give up.
 """
 
 from __future__ import annotations
 
 import re
 
+import regex
+
+from rlhf.learning.configs import InputError
+
 _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?|-?\.\d+(?:[eE][+-]?\d+)?")
 VERIFIERS = ("exact", "number", "regex")
+PATTERN_TIMEOUT_S = 1.0  # for one answer; a pattern that needs more backtracks without end
+
+
+class SlowPattern(InputError):
+    """A regular expression that came to no result in PATTERN_TIMEOUT_S; right or wrong would be a guess."""
 
 
 def visible(completion: str, thinking_end: str | None) -> str:
@@ -24,6 +34,9 @@ def is_right(verifier: str, completion: str, answer: str) -> bool:
 
     exact: the same text but for white space at both ends. number: its last number has the value of the answer's (commas
     between thousands don't count). regex: the answer is a pattern that is found in it.
+
+    Raises:
+        SlowPattern: names the pattern and the length of the completion.
     """
     if verifier == "exact":
         return completion.strip() == answer.strip()
@@ -31,7 +44,13 @@ def is_right(verifier: str, completion: str, answer: str) -> bool:
         found, expected = last_number(completion), last_number(answer)
         return found is not None and expected is not None and abs(found - expected) <= 1e-9 * max(1.0, abs(expected))
     assert verifier == "regex", verifier
-    return re.search(answer, completion) is not None
+    try:
+        return regex.search(answer, completion, timeout=PATTERN_TIMEOUT_S) is not None
+    except TimeoutError as error:
+        raise SlowPattern(
+            f"found no result for the regular expression {answer!r} in {PATTERN_TIMEOUT_S} s on a completion of "
+            f"{len(completion)} characters, expected a pattern without repetitions inside repetitions"
+        ) from error
 
 
 def last_number(text: str) -> float | None:
@@ -48,8 +67,8 @@ def problem(verifier: str, answer: str) -> str | None:
         return "a text"
     if verifier == "regex":
         try:
-            re.compile(answer)
-        except re.error as error:
+            regex.compile(answer)
+        except regex.error as error:
             return f"a regular expression ({error})"
         return None if answer else "a regular expression"
     return None

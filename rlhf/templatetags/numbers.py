@@ -26,6 +26,18 @@ def percent(share: float | None) -> str:
 
 
 @register.filter
+def percent_fine(share: float | None) -> str:
+    """With a digit behind the point, for shares that differ by little."""
+    return "–" if share is None else f"{share * 100:.1f}\N{NO-BREAK SPACE}%"
+
+
+@register.filter
+def points(difference: float | None) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return "–" if difference is None else f"{difference * 100:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+@register.filter
 def significant(value: object) -> str:
     """Four significant digits of a number; anything else as it is."""
     if isinstance(value, float):

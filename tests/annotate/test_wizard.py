@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from annotate.models import Protocol
+from rlhf import loop_settings
 from rlhf.models import Membership, Project, Prompt
 
 
@@ -31,7 +32,7 @@ def form(model: Path, num_prompts: int = 100, **changes: object) -> dict[str, ob
     file.name = "prompts.jsonl"
     return {
         "name": "Tulip Two", "base_model": str(model), "prompts": file, "start": "rankings", "num_completions": 3,
-        "allow_ties": "on", "size": "cpu", **changes,
+        "allow_ties": "on", "size": "cpu", "policy_training": "ppo", **changes,
     }  # fmt: skip
 
 
@@ -111,3 +112,17 @@ def test_texts_are_cut_to_the_positions_that_the_model_has(client, boss, model):
     loop = Project.objects.get().loop
     for stage in ("sft", "reward", "sample", "best_of_n", "ppo"):
         assert loop[stage]["text"] == {"max_prompt_tokens": 200, "max_completion_tokens": 100}
+
+
+@pytest.mark.parametrize("size", ["cpu", "gpu"])
+@pytest.mark.parametrize("way", loop_settings.POLICY_TRAININGS)
+def test_the_wizard_asks_how_a_round_is_trained(way, size, client, boss, model):
+    client.force_login(boss)
+    assert client.post(reverse("new-project"), form(model, policy_training=way, size=size)).status_code == 302
+    assert loop_settings.parse(Project.objects.get().loop).policy_training == way
+
+
+def test_a_way_to_train_that_is_none_makes_nothing(client, boss, model):
+    client.force_login(boss)
+    page = client.post(reverse("new-project"), form(model, policy_training="magic")).content.decode()
+    assert "magic" in page and not Project.objects.exists()

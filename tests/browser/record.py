@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from rlhf import evaluations, snapshots
 from rlhf.learning import tables
+from rlhf.learning.alarms import Alarm
 from rlhf.learning.stats.win_rates import win_rate
 from rlhf.models import (
     Completion,
@@ -26,11 +27,13 @@ from rlhf.models import (
     Promotion,
     Prompt,
     Run,
+    RunAlarm,
     RunMetric,
     Split,
     Verdict,
 )
 from rlhf.prompts import add, new_prompt
+from tests.browser import cards
 
 NUM_PROMPTS = 120
 ASKED = ("a short thank-you note to", "an apology to", "a birthday wish for", "a two-line story about")
@@ -58,6 +61,7 @@ def build(project: Project) -> None:
         _judge(evaluation, held_out, draw)
     _estimate(project)
     _promote(project, versions)
+    cards.build(project.versions.get(name="rm2"))
     _train(project, versions)
 
 
@@ -171,6 +175,8 @@ def _train(project: Project, versions: list[ModelVersion]) -> None:
         )
         for step in range(1, 61)
     )  # fmt: skip
+    alarm = Alarm("length drifts", 1.72, 1.6, "Answers are getting much longer.", "Look at the length shortcut.")
+    RunAlarm.objects.create(run=run, attempt=1, step=41, name=alarm.name, message=str(alarm))
     _run(
         project, Run.Kind.REWARD, "reward/3", iteration=3, state=Run.State.RUNNING, step=12, total_steps=80,
         phase="train", heartbeat_at=timezone.now(), ended_at=None, worker="gpu-1",

@@ -6,18 +6,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from rlhf.learning import ppo, reward, sft
 from rlhf.learning.attention import NAME, can_pack
-from rlhf.learning.configs import EngineConfig, OptimizerConfig, PPOConfig, SFTConfig
+from rlhf.learning.configs import EngineConfig, OptimizerConfig, PPOConfig, SFTConfig, TextConfig
 from rlhf.learning.forward import predicting_logits
 from rlhf.learning.policy import Policy, load_policy
+from rlhf.learning.reward_model import load_trained, score
 from rlhf.learning.sampling import Prompt, sample
 from rlhf.learning.tables import DEMONSTRATIONS, write_table
-from rlhf.learning.text import Encoded, right_pad
+from rlhf.learning.text import Encoded, encode, left_pad, right_pad, stop_ids
 from tests.learning.architectures import NAMES, random_model, saved
-from tests.learning.conftest import demonstration_rows
+from tests.learning.conftest import answer, demonstration_rows, question
 from tests.learning.rankings import metric_lines, prompts_folder, rankings_folder, reward_config, text_config
 
 CPU = torch.device("cpu")
@@ -56,14 +62,52 @@ def test_sft_reward_and_ppo_run_and_their_models_load_plainly(model_of_kind: tup
     ppo.run(prompts_folder(tmp_path / "ppo"), config)
     first = metric_lines(tmp_path / "ppo")[0]
     assert first["first_ratio"] == 1 and first["kl"] == 0 and first["sampler_gap"] < 1e-3
-    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "ppo/model").eval()
-    ours = load_policy(str(tmp_path / "ppo/model"), CPU)
-    assert can_pack(ours.model)
-    row = Encoded(0, [5, 6, 7, 8], [9, 10, 11])
-    logits = plain(torch.tensor([row.prompt_ids + row.completion_ids])).logits[0, 3:-1]
-    assert torch.allclose(predicting_logits(ours.model, right_pad([row], 0)), logits, atol=1e-4)
-    scorer = AutoModelForSequenceClassification.from_pretrained(tmp_path / "rm/model")
-    assert scorer.config.num_labels == 1
+    for saved_policy in (policy, tmp_path / "ppo/model"):
+        plain_logits_are_ours(saved_policy, text)
+    for saved_scorer in (tmp_path / "rm/model", tmp_path / "ppo/value"):
+        plain_scores_are_ours(saved_scorer, text)
+
+
+def sequences(tokenizer: PreTrainedTokenizerBase, text: TextConfig) -> list[Encoded]:
+    """Prompts longer than every sliding window, answers of one to a dozen tokens, the first two of one prompt."""
+    found = [encode(tokenizer, i, question(i // 2), ("Yes", answer(i), "")[i % 3], text) for i in range(6)]
+    assert min(len(row.prompt_ids) for row in found) > 9 and len({row.length for row in found}) > 3
+    return found
+
+
+def plain_logits_are_ours(path: Path, text: TextConfig) -> None:
+    plain, ours = AutoModelForCausalLM.from_pretrained(path).eval(), load_policy(str(path), CPU)
+    assert can_pack(ours.model) and plain.config._attn_implementation != NAME
+    ties = plain.config.tie_word_embeddings
+    assert ties == (plain.get_input_embeddings().weight is plain.get_output_embeddings().weight)
+    rows = sequences(ours.tokenizer, text)
+    found = predicting_logits(ours.model, right_pad(rows, ours.pad_id))
+    expected = torch.cat(
+        [plain(torch.tensor([r.prompt_ids + r.completion_ids])).logits[0, len(r.prompt_ids) - 1 : -1] for r in rows]
+    )
+    assert expected.std() > 0.1
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    prompts = [Prompt(r.row_id, r.prompt_ids) for r in rows[::2]]  # lengths differ: theirs are padded on the left
+    drawn = sample(ours, prompts, num_samples=1, temperature=0.0, max_new_tokens=8, seed=0, batch_size=8)
+    left = left_pad([p.ids for p in prompts], ours.pad_id)
+    theirs = plain.generate(
+        left.input_ids, attention_mask=left.attention_mask, do_sample=False, max_new_tokens=8, pad_token_id=ours.pad_id
+    )[:, left.input_ids.shape[1] :].tolist()
+    assert [s.ids for s in drawn] == [ids[: len(s.ids)] for s, ids in zip(drawn, theirs, strict=True)]
+
+
+def plain_scores_are_ours(path: Path, text: TextConfig) -> None:
+    plain, ours = AutoModelForSequenceClassification.from_pretrained(path).eval(), load_trained(str(path), CPU)
+    assert plain.config.num_labels == 1 and plain.config.pad_token_id not in stop_ids(ours.tokenizer)
+    rows = sequences(ours.tokenizer, text)
+    batch = right_pad(rows, ours.pad_id)
+    expected = plain(input_ids=batch.input_ids, attention_mask=batch.token_mask.long()).logits[:, 0].detach()
+    found = torch.tensor(score(ours, rows, 4))
+    assert expected.std() > 1e-2
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    normalised = ours.normalised(found.double())
+    line = plain.config.hone_reward_gain * expected + plain.config.hone_reward_bias
+    torch.testing.assert_close(normalised, line.double(), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def config_of(kind: str, path: Path, reward_path: Path) -> Config:
     if kind == "reward":
         return reward_config(path, "chat", num_epochs=8, batch_size=6, micro_batch_size=3, evaluate_every=3, **shorts)
     if kind == "sample":
-        sampling = SamplingConfig(num_samples=24, batch_size=8)
+        sampling = SamplingConfig(num_samples=12, batch_size=8)
         return SampleConfig(model=str(path), text=text_config("chat"), engine=ENGINE, sampling=sampling)
     if kind == "best_of_n":
         changes = {"num_epochs": 12, "batch_size": 2, "micro_batch_size": 2}
@@ -92,7 +93,8 @@ def test_five_kills_change_nothing(kind: str, llama_path: Path, tmp_path: Path, 
         wait_for(lambda line=line, child=child: line in lines_of(killed) or child.poll() is not None)
         time.sleep(random.uniform(0, 0.02))  # also within the next step, and while a checkpoint is written
         child.kill()
-        child.wait(30)
+        assert child.wait(30) == -signal.SIGKILL, f"line {place} of {len(expected)}: ended by itself"
+        assert not (killed / "result.json").exists()
     assert warm.run(kind=kind, folder=killed).wait(180) == 0, (killed / "log.txt").read_text()
     assert lines_of(killed) == expected
     one, two = (json.loads((folder / "result.json").read_text()) for folder in (whole, killed))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import pytest
 
 from rlhf.learning import llm_judge, rewards
 from rlhf.learning.configs import ConfigError, RewardsConfig
-from rlhf.learning.llm_judge import Endpoint, JudgeFailed
+from rlhf.learning.endpoint import Endpoint, EndpointFailed
+from rlhf.learning.llm_judge import Judge
 from rlhf.learning.policy import load_policy
 from rlhf.learning.text import encode, right_pad
 from tests.learning.conftest import question
@@ -24,12 +24,11 @@ Reply = Callable[[dict[str, Any], int], tuple[int, str]]  # the body, how often 
 
 
 @pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Reply], tuple[Endpoint, list[Any]]]]:
+def endpoint() -> Iterator[Callable[[Reply], tuple[Judge, list[Any]]]]:
     """Serve an OpenAI-compatible endpoint that replies as told; returns it and the list of what it was asked."""
-    monkeypatch.setattr(llm_judge, "_WAIT_S", 0.01)
     servers = []
 
-    def serve(reply: Reply) -> tuple[Endpoint, list[Any]]:
+    def serve(reply: Reply) -> tuple[Judge, list[Any]]:
         asked: list[Any] = []
 
         class Handler(BaseHTTPRequestHandler):
@@ -50,7 +49,8 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Reply], tupl
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
-        return Endpoint(f"http://127.0.0.1:{server.server_port}/v1/", "judge-1", "How good?"), asked
+        url = f"http://127.0.0.1:{server.server_port}/v1/"
+        return Judge(Endpoint(url, "judge-1", api_key="secret", wait_s=0.01), "How good?"), asked
 
     yield serve
     for server in servers:
@@ -64,7 +64,7 @@ def _by_answer(body: dict[str, Any], _before: int) -> tuple[int, str]:
 
 def test_every_answer_is_asked_for_and_scores_come_back_in_order(endpoint: Any) -> None:
     served, asked = endpoint(_by_answer)
-    found = llm_judge.scores(replace(served, api_key="secret"), [1, 2, 3], ["p"] * 3, ["lovely", "bad", "lovely too"])
+    found = llm_judge.scores(served, [1, 2, 3], ["p"] * 3, ["lovely", "bad", "lovely too"])
     assert found == [0.9, 0.25, 0.9]
     assert {one["path"] for one in asked} == {"/v1/chat/completions"} and {one["key"] for one in asked} == {
         "Bearer secret"
@@ -77,7 +77,7 @@ def test_a_stumble_is_repeated_and_a_failure_is_named(endpoint: Any) -> None:
     assert llm_judge.scores(served, [1], ["p"], ["a"]) == [0.7] and len(asked) == 2
     served, asked = endpoint(lambda *_: (200, "eleven of ten: 11"))
     with pytest.raises(
-        JudgeFailed, match="prompt 4: found 'eleven of ten: 11' in 3 attempts, expected a number from 0"
+        EndpointFailed, match="prompt 4: found 'eleven of ten: 11' in 3 attempts, expected a number from 0"
     ):
         llm_judge.scores(served, [4], ["p"], ["a"])
     assert len(asked) == 3
@@ -90,7 +90,11 @@ def test_the_judges_score_counts_by_its_weight_and_sees_the_visible_part(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     policy = load_policy(str(llama_path), CPU)
     config = RewardsConfig(
-        judge_url=served.url, judge_model="judge-1", judge_weight=2.0, judge_question="Kind?", thinking_end="</think>"
+        judge_url=served.endpoint.url,
+        judge_model="judge-1",
+        judge_weight=2.0,
+        judge_question="Kind?",
+        thinking_end="</think>",
     )
     loaded = rewards.load(config, None, str(llama_path), policy.tokenizer, tmp_path, CPU)
     texts = ["lovely </think> bad", "bad </think> lovely"]

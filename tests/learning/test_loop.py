@@ -78,6 +78,15 @@ def test_gradients_are_clipped_and_the_norm_before_is_told() -> None:
     assert float(exp_avg) == pytest.approx((1 - 0.9) * 1.0, rel=1e-3)
 
 
+def test_adams_eps_is_that_of_the_papers_and_halves_a_step_along_a_gradient_of_its_size() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    before = model.weight.item()
+    learner = Learner(model, OptimizerConfig(learning_rate=0.1, schedule="constant", warmup_share=0.0), total_steps=1)
+    model.weight.grad = torch.tensor([[1e-5]])
+    learner.apply()
+    assert before - model.weight.item() == pytest.approx(0.1 / 2, rel=1e-4)
+
+
 def test_weight_decay_spares_gains_and_biases() -> None:
     model = nn.Linear(2, 2)
     groups = Learner(model, OptimizerConfig(weight_decay=0.1), total_steps=1).optimizer.param_groups

@@ -15,6 +15,7 @@ from rlhf.learning.configs import TextConfig
 from rlhf.learning.forward import (
     completion_log_probabilities,
     completion_log_probabilities_and_entropy,
+    of_tokens,
     predicting_logits,
 )
 from rlhf.learning.policy import ModelError, Policy, attention_for, load_policy, require_room, save_policy
@@ -41,6 +42,18 @@ def test_log_probabilities_are_those_of_the_whole_forward(any_model: tuple[Path,
             assert abs(float(found[row, j] - distribution[token])) < 1e-5
             assert abs(float(entropy[row, j] + (distribution.exp() * distribution).sum())) < 1e-5
         assert not found[row, len(encoded.completion_ids) :].any()
+
+
+def test_logits_in_half_precision_are_normalised_in_float32() -> None:
+    logits = 10 * torch.randn(40, 2000, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    targets = torch.arange(40)
+    expected = (logits.double() / 0.7).log_softmax(-1)
+    entropy = -(expected.exp() * expected).sum(-1)
+    for with_entropy in (False, True):
+        found, entropies = of_tokens(logits, targets, 0.7, with_entropy)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found.double(), expected[targets, targets], atol=1e-5, rtol=1e-6)
+    torch.testing.assert_close(entropies.double(), entropy, atol=1e-5, rtol=1e-5)
 
 
 def test_padding_changes_no_number(any_model: tuple[Path, str]) -> None:

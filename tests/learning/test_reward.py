@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rlhf.learning import reward, reward_model
-from rlhf.learning.configs import EngineConfig
+from rlhf.learning.configs import EngineConfig, RewardConfig
 from rlhf.learning.rankings import NoComparisons
 from rlhf.learning.tables import RANKINGS, REWARD_ROWS, TableError, read_table, write_table
 from rlhf.learning.text import encode
@@ -40,6 +40,14 @@ def test_every_architecture_learns_from_rankings(any_model: tuple[Path, str], tm
     assert found["accuracy"] > 0.7 and found["accuracy_low"] < found["accuracy"] <= found["accuracy_high"]
     # Held-out rankings 0 to 9, of which 0, 3, 6, 9 tie two of four: 4 * 5 + 6 * 6 comparisons.
     assert (found["num_rankings"], found["num_pairs"]) == (10, 56)
+
+
+def test_by_default_it_trains_one_epoch_and_the_rate_falls_to_a_tenth(llama_path: Path, tmp_path: Path) -> None:
+    config = RewardConfig(model=str(llama_path), text=text_config("chat"), batch_size=2, micro_batch_size=2)
+    reward.run(rankings_folder(tmp_path, 24, 4), config)
+    rates = [line["learning_rate"] / config.optimizer.learning_rate for line in metric_lines(tmp_path)]
+    assert len(rates) == 10 and rates[:2] == [1, 1] and rates[-1] == pytest.approx(0.1)
+    assert rates[5] == pytest.approx(0.55) and rates[3] > 0.85  # along half a cosine: a line would be at 0.775
 
 
 def test_training_scores_are_normalised_and_held_out_scores_are_the_rows(llama_path: Path, tmp_path: Path) -> None:

@@ -77,6 +77,15 @@ def test_dropout_is_off(gpt2_path: Path) -> None:
     assert torch.equal(one, other)
 
 
+def test_weights_in_half_precision_are_loaded_as_float32(llama_path: Path, tmp_path: Path) -> None:
+    folder = new_reward_model(tmp_path / "model", llama_path)
+    scorer = AutoModelForSequenceClassification.from_pretrained(folder)
+    scorer.to(torch.bfloat16).save_pretrained(folder)
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
+    for load in (reward_model.load, reward_model.load_trained):
+        assert {p.dtype for p in load(str(folder), CPU).network.parameters()} == {torch.float32}
+
+
 def test_saved_and_loaded_it_keeps_head_gain_and_bias(any_model: tuple[Path, str], tmp_path: Path) -> None:
     folder = new_reward_model(tmp_path / "model", any_model[0])
     model = reward_model.load(str(folder), CPU)

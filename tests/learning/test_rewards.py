@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from rlhf.learning import reward_model, rewards
+from rlhf.learning import reward_model, rewards, verifiers
 from rlhf.learning.configs import ConfigError, RewardsConfig, from_dict
 from rlhf.learning.policy import Policy, load_policy
 from rlhf.learning.reward_model import NonFiniteScore
 from rlhf.learning.rewards import Rewards, combine, piecewise
 from rlhf.learning.tables import TARGETS, TableError, write_table
 from rlhf.learning.text import Batch, encode, right_pad
+from rlhf.learning.verifiers import SlowPattern
 from rlhf.learning.vocabulary import OtherTokens
 from tests.learning.conftest import question
 from tests.learning.rankings import CPU, new_reward_model, text_config
@@ -183,3 +184,20 @@ def test_targets_that_cannot_be_verified_are_named(llama_path: Path, tmp_path: P
 def test_an_option_that_makes_no_sense_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         from_dict("grpo", {"model": "somewhere", "reward_model": "there", "rewards": values})
+
+
+def test_a_slow_pattern_is_named_with_its_prompt(
+    llama_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifiers, "PATTERN_TIMEOUT_S", 0.05)
+    policy, found = _load(llama_path, None, _targets(tmp_path, answer="((a|aa)+)+$"), verifier="regex")
+    with pytest.raises(SlowPattern, match=r"targets.parquet: prompt 1, field answer: found no result for the regular"):
+        rewards.score(found, _batch(policy, ["a", "a" * 22 + "b", "", ""]), PARTITION)
+
+
+def test_an_end_of_thinking_that_decoding_drops_is_refused(llama_path: Path, tmp_path: Path) -> None:
+    policy = load_policy(str(llama_path), CPU)
+    policy.tokenizer.add_special_tokens({"additional_special_tokens": ["</think>"]})
+    config = RewardsConfig(judge_url="http://x", judge_model="m", thinking_end="</think>")
+    with pytest.raises(ConfigError, match="rewards.thinking_end: found '</think>', which is a special token of"):
+        rewards.load(config, None, str(llama_path), policy.tokenizer, tmp_path, CPU)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlhf.learning.configs import TextConfig
@@ -51,6 +52,21 @@ def test_plain_needs_no_template(gpt2_path: Path) -> None:
 def test_chat_without_a_template_says_what_to_do(gpt2_path: Path) -> None:
     with pytest.raises(TextError, match='without a chat template.*set it to "plain"'):
         encode_prompt(load_tokenizer(str(gpt2_path)), MESSAGES, CHAT)
+
+
+def test_a_tokenizers_own_begin_and_end_come_once_at_most(llama_path: Path) -> None:
+    """Many tokenizers put tokens around every text: a template holds its own, and a prompt never ends."""
+    tokenizer = load_tokenizer(str(llama_path))
+    begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    chat, plain = encode_prompt(tokenizer, MESSAGES, CHAT), encode_prompt(tokenizer, MESSAGES, PLAIN)
+    answer = encode_completion(tokenizer, "Tea.", 64)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A <|im_end|>", special_tokens=[("<s>", begin), ("<|im_end|>", end)]
+    )
+    assert tokenizer("Tea.")["input_ids"] == [begin, *answer]
+    assert encode_prompt(tokenizer, MESSAGES, CHAT) == chat
+    assert encode_prompt(tokenizer, MESSAGES, PLAIN) == [begin, *plain]
+    assert encode_completion(tokenizer, "Tea.", 64) == answer
 
 
 def test_a_long_prompt_loses_its_beginning(llama_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from rlhf.learning.verifiers import is_right, last_number, problem, visible
+from rlhf.learning import verifiers
+from rlhf.learning.verifiers import SlowPattern, is_right, last_number, problem, visible
 
 
 @pytest.mark.parametrize(
@@ -53,3 +56,26 @@ def test_an_answer_that_nothing_can_be_compared_with_is_a_problem() -> None:
     assert problem("exact", " ") == "a text"
     assert (problem("regex", "(") or "").startswith("a regular expression (")
     assert [problem("number", "7"), problem("exact", "x"), problem("regex", "x+")] == [None] * 3
+
+
+def test_a_pattern_that_backtracks_without_end_is_named_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifiers, "PATTERN_TIMEOUT_S", 0.05)
+    started = time.process_time()
+    with pytest.raises(SlowPattern, match=r"regular expression '\(a\|aa\)\+\$' in 0.05 s on a completion of 101 char"):
+        is_right("regex", "a" * 100 + "b", "(a|aa)+$")
+    assert time.process_time() - started < 2
+    assert is_right("regex", "a" * 100, "(a|aa)+$")
+
+
+@pytest.mark.parametrize(
+    ("verifier", "answer", "right", "wrong"),
+    [
+        ("exact", "7", "<think>No, 8? Or 7.</think>\n7", "<think>7</think> 8"),
+        ("number", "7", "<think>It can't be 8.</think> The answer is 7.", "<think>It is 7.</think> The answer is 8."),
+        ("regex", r"\b7\b", "<think>8</think> So 7 it is", "<think>So 7 it is</think> 8"),
+    ],
+)
+def test_what_is_thought_is_neither_right_nor_wrong(verifier: str, answer: str, right: str, wrong: str) -> None:
+    assert is_right(verifier, visible(right, "</think>"), answer)
+    assert not is_right(verifier, visible(wrong, "</think>"), answer)
+    assert not is_right(verifier, visible(right.replace("</think>", ""), "</think>"), answer)  # never came to an answer

@@ -8,11 +8,19 @@ from rest_framework.test import APIClient
 
 from rlhf import evaluations, tokens
 from rlhf.access import Access
-from rlhf.models import Role, Run, RunMetric, Scope
+from rlhf.models import ReportCard, Role, Run, RunAlarm, RunMetric, Scope
 from tests.rlhf.rows import estimate, prompts, run, snapshot, verdict
 
 LISTS = ("api-prompts", "api-snapshots", "api-runs", "api-versions", "api-evaluations")
-DETAILS = ("api-snapshot", "api-run", "api-run-metrics", "api-version", "api-evaluation", "api-verdicts")
+DETAILS = (
+    "api-snapshot",
+    "api-run",
+    "api-run-metrics",
+    "api-version",
+    "api-version-report",
+    "api-evaluation",
+    "api-verdicts",
+)
 FILES = ("api-snapshot-parquet", "api-snapshot-jsonl")
 POSTS = ("api-prompts", "api-run-cancel", "api-run-retry")
 
@@ -29,6 +37,7 @@ def rows(evaluation):
     verdict(evaluation, people, prompts(evaluation.project, 4)[0], 1.0, rater="ann")
     estimate(evaluation, people, run(evaluation.project, "estimate"), 0.7)
     training = run(evaluation.project, "ppo", state=Run.State.FAILED)
+    ReportCard.objects.create(project=evaluation.project, version=evaluation.candidate, content={}, sha256="c" * 64)
     return {
         "snapshot": snapshot(evaluation.project, "rankings").pk,
         "run": training.pk,
@@ -175,3 +184,29 @@ def test_the_openapi_page_and_its_schema(client, api, researcher):
     assert (
         "script-src 'self'" in page["Content-Security-Policy"] and "unsafe-eval" not in page["Content-Security-Policy"]
     )
+
+
+def test_a_report_card_is_read_by_its_version_and_missing_where_there_is_none(api, evaluation, rows, researcher):
+    api.force_authenticate(researcher)
+    ReportCard.objects.update(content={"accuracy": {"mean": 0.75}})
+    card = api.get(address("api-version-report", rows)).json()
+    assert (card["version"], card["content"]) == (rows["version"], {"accuracy": {"mean": 0.75}})
+    assert api.get(reverse("api-version-report", args=["tulip", evaluation.baseline_id])).status_code == 404
+
+
+def test_a_run_carries_the_alarms_of_its_latest_attempt(api, project, researcher):
+    training = run(project, "grpo", attempt=2)
+    for attempt in (1, 2):
+        RunAlarm.objects.create(run=training, attempt=attempt, step=attempt, name="length drifts", message="long")
+    api.force_authenticate(researcher)
+    detail = api.get(reverse("api-run", args=["tulip", training.pk])).json()
+    assert detail["alarms"] == [{"step": 2, "name": "length drifts", "message": "long"}]
+
+
+def test_a_prompt_keeps_its_target(api, project, manager):
+    api.force_authenticate(manager)
+    body = [{"prompt": "6 x 7?", "target": 42}, {"prompt": "Hello?"}, {"prompt": "Bad?", "target": ["42"]}]
+    answer = api.post(reverse("api-prompts", args=["tulip"]), body, format="json").json()
+    assert answer["num_added"] == 2 and "expected a target of at most" in answer["bad_rows"][0]["message"]
+    listed = api.get(reverse("api-prompts", args=["tulip"])).json()["results"]
+    assert sorted(row["target"] for row in listed) == ["", "42"]

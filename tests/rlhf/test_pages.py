@@ -15,12 +15,23 @@ from django.utils import timezone
 from annotate import protocols
 from annotate.models import Protocol, Task
 from rlhf import evaluations
-from rlhf.models import Completion, Membership, Project, ProjectToken, Prompt, Run, RunMetric
+from rlhf.models import (
+    Completion,
+    Membership,
+    Project,
+    ProjectToken,
+    Prompt,
+    ReportCard,
+    Run,
+    RunAlarm,
+    RunMetric,
+)
+from tests.browser import cards
 from tests.rlhf.rows import estimate, member, prompts, run, snapshot, verdict, version
 
 PAGES = (
     "project", "project-now", "runs", "runs-live", "run", "run-live", "versions", "version", "datasets", "prompts",
-    "try", "evaluation", "pair", "label-progress",
+    "try", "evaluation", "pair", "label-progress", "report-card",
 )  # fmt: skip
 MANAGER_PAGES = ("people",)
 MANAGER_POSTS = ("cancel-run", "retry-run", "switch-loop", "prompts", "people")
@@ -37,6 +48,7 @@ def judged(evaluation):
     for step in range(3):
         RunMetric.objects.create(run=run(project, "ppo") if step == 0 else Run.objects.get(kind="ppo"), attempt=1,
                                  step=step, values={"step": step, "kl": 0.1 * step})  # fmt: skip
+    cards.build(version(project, "rm1", kind="reward", iteration=1))
     return evaluation
 
 
@@ -44,6 +56,8 @@ def address(name: str, project: Project) -> str:
     names: dict[str, object] = {"project": project.slug}
     if name in ("run", "run-live", "cancel-run", "retry-run"):
         names["pk"] = Run.objects.get(kind="ppo").pk
+    elif name == "report-card":
+        names["pk"] = ReportCard.objects.get().version_id
     elif name in ("version", "weights"):
         names["pk"] = evaluations.Evaluation.objects.get().candidate_id
     elif name in ("evaluation", "pair"):
@@ -83,7 +97,7 @@ def test_only_managers_change_things(name, client, judged, researcher, labeler, 
         assert client.post(url).status_code == status
 
 
-@pytest.mark.parametrize("name", ["run", "run-live", "version", "evaluation", "pair", "weights"])
+@pytest.mark.parametrize("name", ["run", "run-live", "version", "evaluation", "pair", "weights", "report-card"])
 def test_rows_of_another_project_are_missing(name, client, judged, other_project, researcher):
     Membership.objects.create(project=other_project, user=researcher, role="manager", pseudonym="x")
     client.force_login(researcher)
@@ -278,3 +292,72 @@ def test_comparisons_are_told_apart_by_their_versions(client, evaluation, resear
     client.force_login(researcher)
     page = client.get(reverse("label-progress", args=["tulip"])).content.decode()
     assert f": {evaluation.candidate} against {evaluation.baseline}" in page and "0 of 4" in page
+
+
+def test_alarms_stand_escaped_on_the_page_of_their_run_and_on_the_dashboard(client, project, researcher):
+    row = run(project, "grpo", Run.State.RUNNING, iteration=2, attempt=2)
+    message = "length drifts: found 1.7, alarm at 1.6. <script>alert(1)</script> Look at the length shortcut."
+    RunAlarm.objects.create(run=row, attempt=2, step=7, name="length drifts", message=message)
+    RunAlarm.objects.create(run=row, attempt=1, step=3, name="of an attempt that is gone", message="gone")
+    client.force_login(researcher)
+    for url in (reverse("run", args=["tulip", row.pk]), "/p/tulip/", "/p/tulip/now"):
+        body = client.get(url).content.decode()
+        assert "length drifts: found 1.7, alarm at 1.6. &lt;script&gt;" in body and "step 7" in body.lower()
+        assert "<script>alert" not in body and "gone" not in body
+    run(project, "sample", iteration=3)
+    assert "length drifts" not in client.get("/p/tulip/now").content.decode()
+
+
+def test_a_report_card_says_its_numbers_and_names_labelers_by_pseudonym_alone(client, judged, labeler, researcher):
+    client.force_login(researcher)
+    card = ReportCard.objects.get()
+    body = client.get(address("report-card", judged.project)).content.decode()
+    accuracy = card.content["accuracy"]
+    assert f"{accuracy['mean'] * 100:.0f}\N{NO-BREAK SPACE}%" in body and f"{accuracy['num_pairs']} comparisons" in body
+    assert (
+        all(pseudonym in body for pseudonym in cards.LABELERS) and labeler.username not in body.split("</header>")[-1]
+    )
+    assert "Labelers never trained on" in body and "Reliability diagram" in body
+    assert f"{100 * card.content['scaling']['per_doubling']:+.1f} points" in body
+    flagged = body[body.index("Shortcuts") :]
+    assert flagged.index("Length") < flagged.index("badge-failed") < flagged.index("Place in the row")
+    version_page = client.get(reverse("version", args=["tulip", card.version_id])).content.decode()
+    assert address("report-card", judged.project) in version_page
+
+
+def test_a_report_card_without_anything_held_out_says_so(client, project, researcher):
+    empty = cards.empty(version(project, "rm1", kind="reward"))
+    client.force_login(researcher)
+    body = client.get(reverse("report-card", args=["tulip", empty.version_id])).content.decode()
+    for text in ("so nothing is known", "raise the overlap of a protocol", "reward.scaling_shares"):
+        assert text in body
+
+
+def test_hostile_phrases_and_pseudonyms_are_escaped_on_a_report_card(client, judged, researcher):
+    hostile = "</script><script>alert(1)</script>"
+    card = ReportCard.objects.get()
+    card.content["shortcuts"]["phrases"][0]["name"] = hostile
+    card.content["by_labeler"] = {hostile: card.content["accuracy"]}
+    card.save()
+    client.force_login(researcher)
+    body = client.get(address("report-card", judged.project)).content.decode()
+    assert "<script>alert" not in body and body.count("&lt;/script&gt;&lt;script&gt;alert(1)") >= 2
+
+
+def test_a_version_without_a_card_has_no_page_of_it(client, judged, researcher):
+    client.force_login(researcher)
+    sft = judged.baseline
+    assert client.get(reverse("report-card", args=["tulip", sft.pk])).status_code == 404
+    assert "Report card" not in client.get(reverse("version", args=["tulip", sft.pk])).content.decode()
+
+
+@pytest.mark.parametrize("kind", ["dpo", "grpo"])
+def test_runs_of_every_way_to_train_show_curves_and_lineage(kind, client, project, researcher):
+    made = version(project, "v1", 1, kind=kind)
+    row = run(project, kind, policy=version(project, "v0", 0), made_version=made)
+    RunMetric.objects.create(run=row, attempt=1, step=1, values={"step": 1, "loss": 0.69, "score_spread": 0.25})
+    client.force_login(researcher)
+    page = client.get(reverse("run", args=["tulip", row.pk])).content.decode()
+    assert f"{kind.upper()} #{row.pk}" in page and "score_spread" in page and ">v0</a>" in page and ">v1</a>" in page
+    assert kind.upper() in client.get(reverse("version", args=["tulip", made.pk])).content.decode()
+    assert kind.upper() in client.get(reverse("versions", args=["tulip"])).content.decode()

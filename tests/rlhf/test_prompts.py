@@ -101,3 +101,15 @@ def test_a_file_without_a_good_row_is_refused_in_one_sentence(name, content, fou
     with pytest.raises(prompt_files.BadPromptFile) as caught:
         prompt_files.parse(name=name, content=content)
     assert found in caught.value.message
+
+
+def test_targets_come_from_both_kinds_of_file():
+    jsonl = prompt_files.parse(name="a.jsonl", content=b'{"prompt": "6 x 7?", "target": 42}\n{"prompt": "Why?"}\n')
+    csv = prompt_files.parse(name="a.csv", content=b"prompt,target\n6 x 7?, 42\nWhy?,\n")
+    assert [prompt.target for prompt in jsonl.prompts] == [prompt.target for prompt in csv.prompts] == ["42", ""]
+
+
+@pytest.mark.parametrize("target", [["42"], True, "a\0b", "x" * 2_001])
+def test_a_target_that_is_no_short_text_is_refused(target):
+    with pytest.raises(BadPrompt, match="expected a target of at most 2,000 characters"):
+        new_prompt(value="6 x 7?", target=target)

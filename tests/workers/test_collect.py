@@ -9,7 +9,7 @@ import pytest
 
 from rlhf import runs, versions
 from rlhf.learning import tables
-from rlhf.models import ModelVersion, Project, Run
+from rlhf.models import ModelVersion, Project, ReportCard, Run
 from rlhf.runs import Claim
 from tests.workers import hands
 from tests.workers.hands import NOW
@@ -101,6 +101,47 @@ def test_a_folder_that_is_not_what_it_says_is_refused(project: Project, damage: 
     with pytest.raises(collect.BadOutput, match=message):
         collect.collect(run=run, claim=claim, now=NOW)
     assert not ModelVersion.objects.filter(kind="sft").exists()
+
+
+def test_the_report_card_of_a_reward_model_is_kept_with_its_hash(project: Project) -> None:
+    run, claim = trained(project, kind="reward", iteration=1)
+    folder = rundir.folder_of(claim=claim)
+    (folder / "report.json").write_text('{"accuracy": {"mean": 0.75, "low": NaN}}')
+    outputs = {name: tables.sha256(folder / name) for name in ("model/model.safetensors", "report.json")}
+    (folder / "result.json").write_text(json.dumps({"kind": "reward", "metrics": {}, "outputs": outputs}))
+
+    assert collect.collect(run=run, claim=claim, now=NOW)
+
+    card = ReportCard.objects.get()
+    assert (card.version.name, card.project) == ("rm1", project)
+    assert card.content == {"accuracy": {"mean": 0.75, "low": None}}  # JSON in a database knows no NaN
+    assert card.sha256 == outputs["report.json"]
+
+
+def test_a_lost_claim_leaves_no_report_card(project: Project) -> None:
+    run, claim = trained(project, kind="reward", iteration=1)
+    folder = rundir.folder_of(claim=claim)
+    (folder / "report.json").write_text("{}")
+    outputs = {name: tables.sha256(folder / name) for name in ("model/model.safetensors", "report.json")}
+    (folder / "result.json").write_text(json.dumps({"kind": "reward", "metrics": {}, "outputs": outputs}))
+    runs.crash(claim=claim, now=NOW, error="thought dead")
+
+    assert not collect.collect(run=run, claim=claim, now=NOW)
+    assert not ReportCard.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["dpo", "ppo", "grpo"])
+def test_what_the_loop_trains_from_rewards_or_rankings_is_a_numbered_candidate(project: Project, kind: str) -> None:
+    run = Run(project=project, kind=kind, purpose="loop", iteration=3)
+    assert collect.identity(run=run) == (kind, "v3", 3)
+
+
+def test_best_of_n_is_a_candidate_only_where_it_ends_the_round(project: Project) -> None:
+    found = [
+        collect.identity(run=Run(project=project, kind="best_of_n", purpose=purpose, iteration=3))
+        for purpose in ("loop", collect.CANDIDATE)
+    ]
+    assert found == [("best_of_n", "bon3", None), ("best_of_n", "v3", 3)]
 
 
 def test_shards_have_one_hash_together(project: Project) -> None:

@@ -42,6 +42,17 @@ SETTINGS: dict[str, Any] = {
         "engine": {"checkpoint_every": 1},
         "optimizer": {"learning_rate": 0.002},
     },
+    "dpo": {**_SMALL, "num_epochs": 4, "engine": {"checkpoint_every": 2}, "optimizer": {"learning_rate": 0.002}},
+    "grpo": {
+        "text": _SMALL["text"],
+        "num_iterations": 4,
+        "prompts_per_iteration": 4,
+        "group_size": 2,
+        "minibatch_size": 8,
+        "micro_batch_size": 4,
+        "engine": {"checkpoint_every": 1},
+        "optimizer": {"learning_rate": 0.002},
+    },
 }
 
 

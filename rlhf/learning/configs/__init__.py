@@ -5,7 +5,7 @@ A configuration is unpacked before the maths: losses take numbers, never a confi
 """
 
 from rlhf.learning.configs.direct import DPOConfig
-from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, SamplingConfig, TextConfig
+from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, SamplingConfig, ServerConfig, TextConfig
 from rlhf.learning.configs.errors import ConfigError, InputError
 from rlhf.learning.configs.group import GRPOConfig
 from rlhf.learning.configs.judging import EstimateConfig, JudgeConfig
@@ -34,6 +34,7 @@ __all__ = [
     "SFTConfig",
     "SampleConfig",
     "SamplingConfig",
+    "ServerConfig",
     "TextConfig",
     "from_dict",
     "read",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Literal
 
 from rlhf.learning.configs.errors import require
@@ -77,14 +78,63 @@ class TextConfig:
 
 
 @dataclass(frozen=True)
+class ServerConfig:
+    """A server with an OpenAI-compatible interface."""
+
+    base_url: str | None = None  # up to and without /completions, such as http://localhost:8000/v1
+    model: str = ""  # its name there
+    # completions: our token ids are sent, so the server needs the policy's tokenizer. chat: the messages are, and the
+    # server's own template counts.
+    interface: Literal["completions", "chat"] = "completions"
+    api_key_env: str = "OPENAI_API_KEY"  # the environment variable that holds its key; none is sent where it is empty
+    timeout_s: float = 120.0  # of one attempt
+    num_attempts: int = 4  # with a growing pause between them
+    num_parallel: int = 16  # requests under way
+    max_response_bytes: int = 4_000_000
+    start_timeout_s: float = 600.0  # of a vLLM server, until it answers
+    memory_share: float = 0.85  # of the GPU, for a vLLM server
+
+    def __post_init__(self) -> None:
+        where = "sampling.server"
+        url = self.base_url
+        require(
+            url is None or url.startswith(("http://", "https://")),
+            f"{where}.base_url: expected a URL with http:// or https://, found {url!r}",
+        )
+        # Whoever writes a configuration must not read other secrets of the worker's environment with it.
+        require(
+            re.fullmatch(r"[A-Z][A-Z0-9_]*_API_KEY", self.api_key_env) is not None,
+            f"{where}.api_key_env: expected a name that ends in _API_KEY, found {self.api_key_env!r}",
+        )
+        for name in ("timeout_s", "start_timeout_s"):
+            require(getattr(self, name) > 0, f"{where}.{name}: expected more than 0, found {getattr(self, name)}")
+        for name in ("num_attempts", "num_parallel", "max_response_bytes"):
+            require(getattr(self, name) >= 1, f"{where}.{name}: expected at least 1, found {getattr(self, name)}")
+        require(0 < self.memory_share <= 1, f"{where}.memory_share: expected 0 < x <= 1, found {self.memory_share}")
+
+
+@dataclass(frozen=True)
 class SamplingConfig:
     """Ancestral sampling from the whole distribution; noise comes from (seed, prompt id, sample index)."""
 
     num_samples: int = 1  # completions per prompt
     temperature: float = 1.0  # 0: greedy
     batch_size: int = 256  # rows decoded together
+    # Who decodes. local: we. openai: the server at server.base_url, with whatever weights it has. vllm: a vLLM server
+    # that is started with the policy, where vllm is installed, and ends with the run.
+    backend: Literal["local", "openai", "vllm"] = "local"
+    server: ServerConfig = field(default_factory=ServerConfig)
 
     def __post_init__(self) -> None:
         require(self.num_samples >= 1, f"sampling.num_samples: expected at least 1, found {self.num_samples}")
         require(self.temperature >= 0, f"sampling.temperature: expected 0 or more, found {self.temperature}")
+        require(
+            self.backend != "openai" or (self.server.base_url is not None and bool(self.server.model)),
+            f"sampling.server: expected base_url and model for the backend openai, found {self.server.base_url!r} and "
+            f"{self.server.model!r}",
+        )
+        require(
+            self.backend != "vllm" or self.server.interface == "completions",
+            "sampling.server.interface: expected completions for the backend vllm, found chat",
+        )
         require(self.batch_size >= 1, f"sampling.batch_size: expected at least 1, found {self.batch_size}")

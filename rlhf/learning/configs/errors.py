@@ -16,6 +16,14 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def require_local(backend: str) -> None:
+    require(
+        backend == "local",
+        f"backend: expected local for rollouts, found {backend}: they need the token ids that were drawn and the new "
+        "weights in the server after every update, and an OpenAI-compatible interface gives neither",
+    )
+
+
 def check_evaluation(evaluate_every: int) -> None:
     require(evaluate_every >= 0, f"evaluate_every: expected 0 or more, found {evaluate_every}")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
-from rlhf.learning.configs.errors import check_batches, require
+from rlhf.learning.configs.errors import check_batches, require, require_local
 from rlhf.learning.configs.rewards import RewardsConfig
 
 
@@ -23,6 +23,7 @@ class GRPOConfig:
     )
     rewards: RewardsConfig = field(default_factory=RewardsConfig)
     algorithm: Literal["grpo", "rloo"] = "grpo"
+    backend: Literal["local", "openai", "vllm"] = "local"  # who samples rollouts; a server can't, and is refused
     temperature: float = 1.0  # of rollouts; log-probabilities everywhere are taken at it
     num_iterations: int = 200
     prompts_per_iteration: int = 64
@@ -42,6 +43,7 @@ class GRPOConfig:
     missing_eos_score: float | None = -1.0  # score of a completion without end-of-text; None: that of the rewards
 
     def __post_init__(self) -> None:
+        require_local(self.backend)
         check_batches(self.model, self.num_epochs, self.minibatch_size, self.micro_batch_size)
         require(self.reward_model != "", "reward_model: expected a path, found nothing")
         require(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
-from rlhf.learning.configs.errors import check_batches, require
+from rlhf.learning.configs.errors import check_batches, require, require_local
 from rlhf.learning.configs.rewards import RewardsConfig
 
 
@@ -25,6 +25,7 @@ class PPOConfig:
     )
     rewards: RewardsConfig = field(default_factory=RewardsConfig)  # what counts besides the reward model
     value_learning_rate: float = 1e-5
+    backend: Literal["local", "openai", "vllm"] = "local"  # who samples rollouts; a server can't, and is refused
     temperature: float = 1.0  # of rollouts; log-probabilities everywhere are taken at it
     num_iterations: int = 200
     rollouts_per_iteration: int = 512
@@ -53,6 +54,7 @@ class PPOConfig:
     held_out_reward_model: str | None = None  # scores rollouts for the alarm on over-optimisation, and nothing else
 
     def __post_init__(self) -> None:
+        require_local(self.backend)
         check_batches(self.model, self.num_epochs, self.minibatch_size, self.micro_batch_size)
         require(bool(self.reward_model), "reward_model: expected a path, found nothing")
         require(bool(self.sft_model), "sft_model: expected a name or a path, found nothing")
