@@ -114,7 +114,7 @@ def _ready(kind: str, folder: Path, path: Path, rows: int) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
-@pytest.mark.parametrize("size", ["tiny", "30 M"])
+@pytest.mark.parametrize("size", ["tiny", pytest.param("30 M", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["sft", "reward", "ppo"])
 def test_the_estimate_lies_within_a_factor_of_the_measured_peak(
     kind: str, size: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
