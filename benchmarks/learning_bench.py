@@ -103,10 +103,12 @@ class Bench:
 
         return start(name, command, folder / f"{name}.log", environment)
 
+    def folder(self, case: Case, seed: int) -> Path:
+        return self.work / f"{case.line}-{case.size.name}-{case.name}-{seed}".replace(" ", "_").replace(",", "")
+
     def compare(self, case: Case, seed: int) -> Job:
         """Both sides of a case with one seed; the peer with the attention that is faster for it."""
-        label = f"{case.line}-{case.size.name}-{case.name}-{seed}".replace(" ", "_").replace(",", "")
-        folder = self.work / label
+        folder = self.folder(case, seed)
         folder.mkdir(parents=True)
         case.write(folder, seed)
         policy = self.model(case, seed)
@@ -114,7 +116,7 @@ class Bench:
         if case.job.get("with_reward"):
             job["reward_model"] = str(self.reward_model(case, seed, policy))
         kind = f"{case.size.name} {case.stage} {case.name}"
-        tried = [self.attention[kind]] if kind in self.attention else ATTENTIONS
+        tried = [self.attention[kind]] if kind in self.attention else ATTENTIONS if self.device == "cpu" else ("sdpa",)
         starters = [partial(self.start, case, "ours", job | {"attention": "sdpa"}, folder, seed)]
         if case.environment:
             starters += [partial(self.start, case, "peer", job | {"attention": name}, folder, seed) for name in tried]

@@ -36,6 +36,7 @@ class Size:
     prompt: tuple[int, int]  # tokens, from and to
     completion: tuple[int, int]
     num_threads: int
+    attention_bias: bool = False
 
 
 def _shape(hidden: int, layers: int, heads: int, key_value_heads: int, intermediate: int) -> dict[str, int]:
@@ -88,6 +89,7 @@ def make_model(size: Size, folder: Path, seed: int) -> Path:
             bos_token_id=None,
             eos_token_id=1,
             pad_token_id=0,
+            attention_bias=size.attention_bias,
             **size.model,
         )
         LlamaForCausalLM(config).save_pretrained(folder)
@@ -156,6 +158,7 @@ def rankings(size: Size, count: int, num_completions: int, seed: int, num_held_o
                 "edited": False,
                 "strength": 0,
                 "strength_scale": "",
+                "safety": "",
                 "all_bad": False,
                 "names_itself": False,
                 "adjudicated": False,

@@ -12,10 +12,16 @@ from rlhf.learning.policy import ModelError
 
 
 class Window:
-    """Columns [begin, end) of the cache hold something; all layers share one window."""
+    """Columns [begin, end) of the cache hold something; all layers share one window.
+
+    While `column` is given, a step writes that column (read on the device) and sees the first `width` ones, whatever
+    the mask hides of them: shapes that don't change can be recorded, see `rlhf.learning.replay`.
+    """
 
     def __init__(self) -> None:
         self.begin = self.end = 0
+        self.column: Tensor | None = None  # (1,) int64
+        self.width = 0
 
 
 class Layer(DynamicLayer):
@@ -30,6 +36,11 @@ class Layer(DynamicLayer):
         if self.buffers is None:
             self.keys, self.values, self.is_initialized = key_states, value_states, True
             return key_states, value_states
+        if self.window.column is not None:
+            for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
+                buffer.index_copy_(2, self.window.column, states)
+            keys, values = self.buffers
+            return keys[:, :, : self.window.width], values[:, :, : self.window.width]
         begin, end = self.window.begin, self.window.end
         for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
             buffer[:, :, end : end + 1] = states

@@ -7,6 +7,8 @@ join, finished rows are dropped. Noise belongs to a completion, so it doesn't ma
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +23,7 @@ from rlhf.learning.cache import Window, make_cache
 from rlhf.learning.forward import model_inputs
 from rlhf.learning.noise import uniform
 from rlhf.learning.policy import Policy
+from rlhf.learning.replay import Step, in_precision
 from rlhf.learning.text import Encoded, left_pad, right_pad
 
 _REFILL_SHARE = 8  # rows join when this part of the batch is free: reading few prompts at a time is slow
@@ -49,11 +52,25 @@ class Decoder:
     """Up to `batch_size` rows that are decoded together. `logits` (B, V) are those of every row's next token."""
 
     def __init__(
-        self, policy: Policy, jobs: Sequence[Job], *, temperature: float, max_new_tokens: int, batch_size: int
+        self,
+        policy: Policy,
+        jobs: Sequence[Job],
+        *,
+        temperature: float,
+        max_new_tokens: int,
+        batch_size: int,
+        replay: bool | None = None,
     ) -> None:
         """Args:
         jobs: longest prompts first; those of one prompt stand together.
+        replay: steps over fixed buffers (`rlhf.learning.replay`); None: on a GPU, where the model allows it.
         """
+        device = policy.model.device
+        self.replay = (device.type == "cuda" if replay is None else replay) and _sees_everything(policy.model)
+        if self.replay and torch.is_autocast_enabled(device.type):
+            policy = dataclasses.replace(
+                policy, model=in_precision(policy.model, torch.get_autocast_dtype(device.type))
+            )
         self.policy, self.jobs, self.temperature = policy, jobs, temperature
         self.limit = max_new_tokens
         self.next_job = 0
@@ -66,15 +83,19 @@ class Decoder:
         self.totals = np.zeros(size)
         longest = len(jobs[0].prompt_ids)
         self.room = longest + max_new_tokens + max(64, (longest + max_new_tokens) // 2)
-        device = policy.model.device
         self.mask = torch.zeros(size, self.room, dtype=torch.bool, device=device)
         self.stops = torch.tensor(sorted(policy.stop_ids), device=device)
         self.window = Window()
         self.cache, self.layers = make_cache(policy.model, self.window)
         self.logits = torch.zeros(size, 0, device=device)
+        self.step: Step | None = None
 
     def run(self) -> Iterator[tuple[int, Drawn]]:
         """(place among the jobs, completion) of every job, in the order in which they end."""
+        with torch.autocast(self.mask.device.type, enabled=False) if self.replay else contextlib.nullcontext():
+            yield from self._run()
+
+    def _run(self) -> Iterator[tuple[int, Drawn]]:
         while self.next_job < len(self.jobs) or (self.job_of >= 0).any():
             free = np.flatnonzero(self.job_of < 0)
             if self.next_job < len(self.jobs) and _REFILL_SHARE * len(free) >= len(self.job_of):
@@ -144,6 +165,7 @@ class Decoder:
         for layer in self.layers:
             layer.keep(kept)
         self.mask = self.mask[kept]
+        self.step = None
         self.job_of, self.num_ids, self.lengths = self.job_of[rows], self.num_ids[rows], self.lengths[rows]
         self.keys, self.ids, self.totals = self.keys[rows], self.ids[rows], self.totals[rows]
 
@@ -159,20 +181,29 @@ class Decoder:
         if self.window.end == self.room:
             self.window.begin = self.window.end - self._longest()
             self._shift()
-        begin, end = self.window.begin, self.window.end
-        self.mask[:, end] = True
-        seen = self.mask[:, begin : end + 1]
+        self.mask[:, self.window.end] = True
+        positions = torch.from_numpy(self.lengths.copy()).to(self.mask.device)
+        self.logits = self._replayed(tokens, positions) if self.replay else self._grown(tokens, positions)
+        self.lengths += self.job_of >= 0  # a row that ended and waits stays within the model's positions
+        self.window.end += 1
+
+    def _replayed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        if self.step is None:
+            self.step = Step(self.policy.model, self.cache, self.window, self.mask)
+        return self.step(tokens, positions, self.window.end)
+
+    def _grown(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        seen = self.mask[:, self.window.begin : self.window.end + 1]
         model = self.policy.model
-        self.logits = model(
+        logits: Tensor = model(
             input_ids=tokens[:, None],
             # (B, 1, 1, T) is taken as it is; a model that limits how far it looks back makes its own of (B, T).
             attention_mask=seen[:, None, None] if _sees_everything(model) else seen.long(),
-            position_ids=torch.from_numpy(self.lengths[:, None].copy()).to(self.mask.device),
+            position_ids=positions[:, None],
             past_key_values=self.cache,
             use_cache=True,
         ).logits[:, -1]  # (B, V)
-        self.lengths += self.job_of >= 0  # a row that ended and waits stays within the model's positions
-        self.window.end += 1
+        return logits
 
 
 def _sees_everything(model: PreTrainedModel) -> bool:

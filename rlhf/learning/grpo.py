@@ -23,7 +23,9 @@ from rlhf.learning import rewards as worth
 from rlhf.learning.actors import read_training_prompts
 from rlhf.learning.advantages import group_advantages
 from rlhf.learning.configs import GRPOConfig
+from rlhf.learning.diagnostics import of_rollouts, truncated_share
 from rlhf.learning.forward import completion_log_probabilities, completion_log_probabilities_and_entropy
+from rlhf.learning.history import History
 from rlhf.learning.losses import PolicyLoss, grpo_loss, kl_estimate, rloo_loss
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.ppo import end_of_text_rule
@@ -63,15 +65,17 @@ def run(folder: Path, config: GRPOConfig) -> None:
     steps = config.num_iterations * config.num_epochs * config.num_rollouts // config.minibatch_size
     learner = loop.Learner(networks.policy.model, config.optimizer, steps)
     work = loop.Run(folder, "grpo", config.engine, config.num_iterations)
-    metrics: dict[str, float] = work.resume({"policy": networks.policy.model}, {"policy": learner}).get("metrics", {})
+    history = History(work.resume({"policy": networks.policy.model}, {"policy": learner}))
     work.log_first("estimate", estimate)
     # 2. Iterations.
     while work.step < work.total_steps:
         metrics = _iterate(networks, learner, prompts, work.step, config)
-        work.end_step("train", metrics, {"metrics": metrics})
+        metrics["truncated_prompts"] = truncated_share(prompts, config.text.max_prompt_tokens)
+        history.add(work, metrics)
+        work.end_step("train", metrics, history.state)
     # 3. Results.
     save_policy(networks.policy, folder / "model")
-    work.finish(metrics, ["model"])
+    work.finish(history.result, ["model"])
 
 
 def _load(folder: Path, config: GRPOConfig, device: torch.device) -> Networks:
@@ -141,10 +145,18 @@ def _iterate(
         "sampler_gap": (sums - rollouts.sampler_log_probabilities).abs().mean(),
     }
     metrics = {name: float(number) for name, number in numbers.items()}
+    metrics |= of_rollouts(
+        rollouts.batch.completion_ids,
+        rollouts.batch.completion_mask,
+        scores,
+        sums,
+        rollouts.sampler_log_probabilities.to(sums.dtype),
+    )
     metrics |= {name: sum(update[name] for update in updates) / len(updates) for name in updates[0]}
     tokens_per_second = rollouts.batch.num_completion_tokens / (time.perf_counter() - started)
     return metrics | {
         "first_ratio": updates[0]["ratio"],
+        "first_approximate_kl": updates[0]["approximate_kl"],
         "learning_rate": learning_rate,
         "tokens_per_second": tokens_per_second,
     }

@@ -26,11 +26,11 @@ from rlhf.learning.advantages import (
     token_rewards,
     whiten,
 )
-from rlhf.learning.alarms import check
 from rlhf.learning.averaging import average_in, start_average
 from rlhf.learning.configs import PPOConfig
 from rlhf.learning.diagnostics import of_rollouts, truncated_share
 from rlhf.learning.forward import completion_log_probabilities
+from rlhf.learning.history import History
 from rlhf.learning.losses import policy_loss, value_loss
 from rlhf.learning.mixing import Mixture, add_gradients, read_mixture
 from rlhf.learning.policy import save_policy
@@ -46,8 +46,6 @@ from rlhf.learning.rollouts import (
     take,
 )
 from rlhf.learning.sampling import Prompt
-
-_REMEMBERED = 8  # iterations that alarms look back on, besides the first
 
 
 @dataclass(frozen=True)
@@ -79,17 +77,15 @@ def run(folder: Path, config: PPOConfig) -> None:
         models if average is None else models | {"average": average}, {"policy": policy, "value": value}
     )
     kl_coefficient = float(state.get("kl_coefficient", config.kl_coefficient))
-    history: list[dict[str, float]] = state.get("history", [])
-    raised: list[str] = state.get("alarms", [])
-    if history and history[-1]["stopped_early"]:  # SIGTERM came in the iteration that spent the KL budget
+    history = History(state)
+    if history.lines and history.lines[-1]["stopped_early"]:  # SIGTERM came in the iteration that spent the KL budget
         work.total_steps = work.step
     work.log_first("estimate", estimate)
     # 2. Iterations.
     while work.step < work.total_steps:
         metrics = _iterate(networks, policy, value, mixture, prompts, kl_coefficient, work.step, config)
         metrics["truncated_prompts"] = truncated_share(prompts, config.text.max_prompt_tokens)
-        history = [*history[:1], *history[1:][-_REMEMBERED:], metrics]
-        raised += _report_alarms(work, history, raised)
+        history.add(work, metrics)
         if config.kl_target is not None:
             kl_coefficient = next_kl_coefficient(
                 kl_coefficient, metrics["kl"], config.kl_target, config.kl_horizon, config.rollouts_per_iteration
@@ -98,20 +94,11 @@ def run(folder: Path, config: PPOConfig) -> None:
             average_in(average, networks.policy.model, config.ema_decay)
         if metrics["stopped_early"]:
             work.total_steps = work.step + 1
-        work.end_step("train", metrics, {"kl_coefficient": kl_coefficient, "history": history, "alarms": raised})
+        work.end_step("train", metrics, {"kl_coefficient": kl_coefficient} | history.state)
     # 3. Results.
     save_policy(networks.policy if average is None else replace(networks.policy, model=average), folder / "model")
     reward_model.save(networks.value, folder / "value")
-    work.finish(history[-1] | {"num_alarms": len(raised)}, ["model", "value"])
-
-
-def _report_alarms(work: loop.Run, history: list[dict[str, float]], raised: list[str]) -> list[str]:
-    """Log each alarm of the newest iteration that the run hasn't told yet; returns their names."""
-    new = [alarm for alarm in check(history) if alarm.name not in raised]
-    for alarm in new:
-        # A line of the iteration under way: a run that is resumed before its end tells it again.
-        work.log("alarm", {"step": work.step + 1, "alarm": alarm.name, "message": str(alarm)})
-    return [alarm.name for alarm in new]
+    work.finish(history.result, ["model", "value"])
 
 
 def _iterate(
@@ -291,7 +278,10 @@ def _metrics(
 
 @torch.no_grad()
 def _held_out_score(model: RewardModel, rollouts: Rollouts, partition: list[list[int]], config: PPOConfig) -> float:
-    """Mean normalised score under a reward model that nothing is trained on."""
-    with loop.autocast(config.engine, rollouts.finished.device):
-        scores = torch.cat([last_token_scores(model, take(rollouts.batch, rows)) for rows in partition])
-    return float(model.normalised(scores).mean())
+    """Mean normalised score under a reward model that nothing is trained on; what doesn't end scores as it does for
+    the policy, or learning to end would look like over-optimisation."""
+    scores = torch.zeros(len(rollouts.finished), device=rollouts.finished.device)
+    for rows in partition:
+        with loop.autocast(config.engine, scores.device):
+            scores[rows] = last_token_scores(model, take(rollouts.batch, rows))
+    return float(end_of_text_rule(model.normalised(scores), rollouts.finished, config.missing_eos_score).mean())

@@ -73,7 +73,8 @@ def tokenizer_for(name: str) -> PreTrainedTokenizerFast:
 def saved(name: str, folder: Path) -> tuple[Path, str]:
     """(path, prompt format) of a tiny model with its tokenizer."""
     tokenizer = tokenizer_for(name)
-    model = random_model(name, len(tokenizer), spread=0.1)
+    # Rows to spare: the class that reads a tokenizer back may add a token of its own (Qwen2 does).
+    model = random_model(name, len(tokenizer) + 8, spread=0.1)
     for names in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(model.config, names, getattr(tokenizer, names))
         setattr(model.generation_config, names, getattr(tokenizer, names))

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import BloomConfig, BloomForCausalLM, GptOssConfig, GptOssForCausalLM, PreTrainedModel
 
 from rlhf.learning import forward
-from rlhf.learning.attention import NAME, can_pack
+from rlhf.learning.attention import NAME, attention, can_pack
 from rlhf.learning.forward import (
     completion_log_probabilities,
     completion_log_probabilities_and_entropy,
@@ -156,3 +156,16 @@ def test_the_name_of_our_attention_is_not_saved_with_a_model(tmp_path: Path) -> 
     model.set_attn_implementation(NAME)
     model.save_pretrained(tmp_path)
     assert NAME not in (tmp_path / "config.json").read_text()
+
+
+def test_half_precision_on_a_cpu_attends_in_float32_under_autocast_too() -> None:
+    draw = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, heads, 6, 8, generator=draw).bfloat16() for heads in (4, 2, 2))
+    module = torch.nn.Module()
+    exact, _ = attention(module, query.float(), key.float(), value.float(), None)
+    halved, _ = attention(module, query, key, value, None)
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # rotary positions leave queries and keys in float32
+        mixed, _ = attention(module, query.float(), key.float(), value, None)
+    assert halved.dtype == mixed.dtype == torch.bfloat16
+    torch.testing.assert_close(halved, exact.bfloat16(), rtol=0, atol=0)
+    torch.testing.assert_close(mixed, exact.bfloat16(), rtol=0, atol=0)

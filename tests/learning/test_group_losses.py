@@ -158,6 +158,15 @@ def test_appended_padding_changes_no_number_and_has_no_gradient(padding: int) ->
 
 
 @pytest.mark.parametrize("average", ["token", "completion"])
+def test_weights_sum_to_one_over_the_rows_of_a_step_whatever_else_was_rolled_out(average: str) -> None:
+    mask, rows = _tensors(padding=2)["mask"], [2, 0]
+    weights = token_weights(mask, rows, average)
+    assert weights[rows].sum().item() == pytest.approx(1) and not weights[~mask].any()
+    of_rows = weights[rows].sum(1).tolist()
+    assert of_rows == pytest.approx([4 / 7, 3 / 7] if average == "token" else [0.5, 0.5])
+
+
+@pytest.mark.parametrize("average", ["token", "completion"])
 def test_a_minibatch_in_two_parts_sums_to_the_whole(average: str) -> None:
     t = _tensors()
     whole, parts = _grpo(t, average), [_grpo(t, average, rows=slice(0, 3)), _grpo(t, average, rows=slice(3, 4))]

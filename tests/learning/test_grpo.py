@@ -15,7 +15,15 @@ from transformers import AutoModelForCausalLM
 
 from rlhf.learning import grpo, reward_model
 from rlhf.learning.actors import read_training_prompts
-from rlhf.learning.configs import ConfigError, EngineConfig, GRPOConfig, OptimizerConfig, RewardsConfig, from_dict
+from rlhf.learning.configs import (
+    ConfigError,
+    EngineConfig,
+    GRPOConfig,
+    OptimizerConfig,
+    RewardsConfig,
+    TextConfig,
+    from_dict,
+)
 from rlhf.learning.policy import load_policy
 from rlhf.learning.reward_model import NonFiniteScore
 from rlhf.learning.rollouts import prompts_of_iteration, roll_out
@@ -112,6 +120,29 @@ def test_the_update_forward_serves_as_the_old_one_where_an_iteration_is_one_step
     for name in ("kl", "entropy", "sampler_gap", "score", "first_ratio"):
         assert lines[0][name] == pytest.approx(lines[1][name], abs=1e-6)
     assert lines[0]["entropy"] > 0 and lines[0]["ratio"] == 1.0 and lines[1]["ratio"] != 1.0
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_dropout_left_on_and_cut_prompts_raise_their_alarms_once(
+    epochs: int, gpt2_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one pass the update's own forward is the old one, so that dropout shows against the sampler alone."""
+    load = grpo._load
+
+    def with_dropout(*arguments: Any) -> grpo.Networks:
+        networks = load(*arguments)
+        networks.policy.model.train()
+        return networks
+
+    monkeypatch.setattr(grpo, "_load", with_dropout)
+    folder = prompts_folder(tmp_path / "run")
+    text = TextConfig("plain", max_prompt_tokens=12, max_completion_tokens=10)
+    reward_path = new_reward_model(tmp_path / "reward", gpt2_path)
+    grpo.run(folder, grpo_config(gpt2_path, reward_path, "plain", num_epochs=epochs, text=text))
+    alarms = [line["alarm"] for line in metric_lines(folder, "alarm")]
+    assert alarms.count("prompts are truncated") == 1
+    assert alarms.count("first ratio is not 1") == (1 if epochs == 2 else 0)
+    assert result(folder)["metrics"]["num_alarms"] == len(alarms)
 
 
 @pytest.mark.parametrize("placement", ["loss", "reward"])

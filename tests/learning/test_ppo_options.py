@@ -11,11 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rlhf.learning import actors, ppo
+from rlhf.learning import actors, history, ppo
 from rlhf.learning.alarms import Alarm, Metrics
 from rlhf.learning.checkpoint import Stopped
 from rlhf.learning.configs import ConfigError, EngineConfig
 from rlhf.learning.configs.presets import PRESETS, preset
+from rlhf.learning.mixing import Mixture, add_gradients
 from rlhf.learning.policy import load_policy
 from rlhf.learning.sft import mean_loss
 from rlhf.learning.tables import DEMONSTRATIONS, write_table
@@ -52,6 +53,21 @@ def test_mixed_in_demonstrations_are_learned(tmp_path: Path, llama_path: Path, r
     assert "ptx_loss" in metric_lines(tmp_path / "with")[0] and "ptx_loss" not in metric_lines(tmp_path / "without")[0]
 
 
+def test_the_mixed_in_loss_counts_by_its_coefficient_and_is_told_unscaled(tmp_path: Path, llama_path: Path) -> None:
+    policy = load_policy(str(llama_path), CPU)
+    rows = [
+        encode(policy.tokenizer, 0, r["prompt"], r["completion"], text_config("chat")) for r in demonstration_rows(8)
+    ]
+    found = []
+    for coefficient in (1.0, 27.8):
+        policy.model.zero_grad()
+        mixture = Mixture(rows, coefficient, batch_size=8, micro_batch_size=3)
+        loss = add_gradients(mixture, policy, 0, EngineConfig())
+        assert loss == pytest.approx(mean_loss(policy, rows, 8), rel=1e-5)
+        found.append(torch.cat([p.grad.flatten() for p in policy.model.parameters() if p.grad is not None]))
+    torch.testing.assert_close(found[1], 27.8 * found[0], rtol=1e-3, atol=1e-4)
+
+
 def test_the_saved_policy_is_the_running_mean_where_that_is_asked_for(
     tmp_path: Path, llama_path: Path, reward_path: Path
 ) -> None:
@@ -79,15 +95,15 @@ def test_a_stop_in_the_last_iteration_of_a_spent_budget_is_not_forgotten(
 ) -> None:
     """SIGTERM while the budget is found spent: the next start has nothing more to do than save."""
 
-    def stop_at_the_second(history: Sequence[Metrics]) -> list[Alarm]:
-        if len(history) == 2:
+    def stop_at_the_second(lines: Sequence[Metrics]) -> list[Alarm]:
+        if len(lines) == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return []
 
     changes = {"num_iterations": 5, "max_kl": 1e-6}
     whole = trained(tmp_path / "whole", llama_path, reward_path, **changes)
     with monkeypatch.context() as patch, pytest.raises(Stopped, match="stopped at step 2 of 2"):
-        patch.setattr(ppo, "check", stop_at_the_second)
+        patch.setattr(history, "check", stop_at_the_second)
         trained(tmp_path / "stopped", llama_path, reward_path, **changes)
     stopped = trained(tmp_path / "stopped", llama_path, reward_path, **changes)
     assert [line["step"] for line in metric_lines(stopped)] == [1, 2]

@@ -90,6 +90,8 @@ def test_more_padding_changes_no_metric() -> None:
     mask = rollouts.batch.completion_mask
     assert found[1]["entropy"] == pytest.approx(measured.entropies[mask].mean().item())
     kl = (measured.log_probabilities - measured.reference_log_probabilities).sum().item() / 3
+    kl_sft = (measured.log_probabilities - measured.sft_log_probabilities).sum().item() / 3
+    assert found[1]["kl_sft"] == pytest.approx(kl_sft)
     assert found[1]["kl"] == pytest.approx(kl)  # nats per completion: the sum over its tokens
     assert found[1]["sampler_gap"] == pytest.approx(0.1)
 
@@ -167,6 +169,19 @@ def test_answers_that_never_end_get_the_fixed_score_in_a_run(
         grpo.run(folder, grpo_config(llama_path, reward_path, **changes))
     line = metric_lines(folder)[0]
     assert line["eos_rate"] == 0 and line["score"] == line["reward"] == -7.0
+
+
+def test_learning_to_end_raises_the_score_and_the_held_out_one_alike(
+    llama_path: Path, reward_path: Path, tmp_path: Path
+) -> None:
+    """Two reward models that agree must not look like over-optimisation because of a rule that only one is under."""
+    folder = prompts_folder(tmp_path)
+    changes = {"held_out_reward_model": str(reward_path), "missing_eos_score": -7.0, "num_iterations": 1}
+    changes |= {"rollouts_per_iteration": 64, "text": text_config("chat", 40)}  # a token in 320 ends an answer
+    ppo.run(folder, ppo_config(llama_path, reward_path, "chat", **changes))
+    line = metric_lines(folder)[0]
+    assert 0 < line["eos_rate"] < 1 and line["score"] < 0
+    assert line["held_out_score"] == pytest.approx(line["score"], abs=1e-5)
 
 
 def test_rates_of_policy_and_value_fall_to_zero_along_a_line(

@@ -12,7 +12,7 @@ import torch
 
 from rlhf.learning import sampling
 from rlhf.learning.configs import SampleConfig, SamplingConfig, TextConfig
-from rlhf.learning.decoding import pick, smaller_bucket
+from rlhf.learning.decoding import Decoder, Job, pick, smaller_bucket
 from rlhf.learning.forward import completion_log_probabilities
 from rlhf.learning.noise import mix, noise_keys, uniform
 from rlhf.learning.policy import Policy, load_policy
@@ -154,3 +154,30 @@ def test_the_kind_writes_rows_and_a_second_start_the_same_rows(
         (folder / name).unlink()
     sampling.run(folder, config)
     assert json.loads((folder / "result.json").read_text())["outputs"] == result["outputs"]
+
+
+def test_steps_over_fixed_buffers_draw_what_the_growing_window_draws(any_model: tuple[Path, str]) -> None:
+    policy, prompts = load(any_model)
+    jobs = [Job(i, p.ids, mix(7, i)) for i, p in enumerate(sorted(prompts, key=lambda p: -len(p.ids)))]
+    values = {"temperature": 1.0, "max_new_tokens": 24, "batch_size": 2}  # rows join, the window shifts, rows go
+    with torch.no_grad():
+        grown = dict(Decoder(policy, jobs, replay=False, **values).run())  # type: ignore[arg-type]
+        fixed = Decoder(policy, jobs, replay=True, **values)  # type: ignore[arg-type]
+        replayed = dict(fixed.run())
+    assert fixed.replay and fixed.step is not None
+    assert [replayed[i].ids for i in range(len(jobs))] == [grown[i].ids for i in range(len(jobs))]
+    for i, done in grown.items():
+        assert abs(done.log_probability - replayed[i].log_probability) < 1e-3
+
+
+def test_half_precision_is_a_copy_for_steps_over_fixed_buffers(llama_path: Path) -> None:
+    policy = load_policy(str(llama_path), CPU)
+    before = {name: weight.clone() for name, weight in policy.model.named_parameters()}
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        decoder = Decoder(policy, [Job(0, [5, 6, 7], 1)], temperature=1.0, max_new_tokens=4, batch_size=1, replay=True)
+        ((_, drawn),) = decoder.run()
+    copied = decoder.policy.model
+    assert {weight.dtype for weight in copied.parameters()} == {torch.bfloat16} and drawn.ids
+    assert len(list(copied.parameters())) == len(before)  # tied weights are still one
+    for name, weight in policy.model.named_parameters():
+        assert weight.dtype == torch.float32 and torch.equal(weight, before[name])
