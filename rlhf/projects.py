@@ -21,6 +21,7 @@ from rlhf.models import Membership, Project, Role
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 ENGINE_GPU = {"device": "auto", "precision": "bfloat16"}
+SCALING = [0.25, 0.5]  # what twice the labels would buy: three quarters of the reward model's training again
 # What a stage is told besides the defaults of rlhf/learning/configs, for the two sizes that the wizard offers.
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {
@@ -31,7 +32,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_ppo_prompts": 200,
         "num_compare_tasks": 20,
         "sft": {"batch_size": 16, "micro_batch_size": 16},
-        "reward": {"batch_size": 8, "micro_batch_size": 8},
+        "reward": {"batch_size": 8, "micro_batch_size": 8, "scaling_shares": SCALING},
         "sample": {"sampling": {"batch_size": 32}},
         "best_of_n": {"batch_size": 16, "micro_batch_size": 16, "sampling": {"num_samples": 4, "batch_size": 32}},
         "ppo": {
@@ -55,7 +56,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_held_out_ranking_prompts": 100,
         "num_compare_tasks": 100,
         "sft": {"engine": ENGINE_GPU, "micro_batch_size": 8},
-        "reward": {"engine": ENGINE_GPU, "micro_batch_size": 4},
+        "reward": {"engine": ENGINE_GPU, "micro_batch_size": 4, "scaling_shares": SCALING},
         "sample": {"engine": ENGINE_GPU, "sampling": {"batch_size": 64}},
         "best_of_n": {"engine": ENGINE_GPU, "micro_batch_size": 8, "sampling": {"num_samples": 8, "batch_size": 64}},
         "ppo": {"engine": {**ENGINE_GPU, "checkpoint_every": 4}, "micro_batch_size": 8},

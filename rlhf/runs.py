@@ -10,7 +10,6 @@ A claim is the token (run, attempt). A worker that was thought dead holds an old
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +19,7 @@ from django.db.models.functions import Coalesce
 
 from rlhf.errors import Refusal
 from rlhf.learning import configs
-from rlhf.models import DatasetSnapshot, Evaluation, ModelVersion, Project, Run, RunMetric
+from rlhf.models import DatasetSnapshot, Evaluation, ModelVersion, Project, Run
 
 ATTEMPTS = 5  # before a run that crashes or goes silent has failed
 LOG_CHARACTERS = 20_000  # kept of the child's output
@@ -191,21 +190,6 @@ def heartbeat(*, claim: Claim, now: datetime, progress: Progress) -> Beat:
         return Beat.LOST
     cancelled = held(claim=claim).filter(cancel_requested_at__isnull=False).exists()
     return Beat.CANCEL if cancelled else Beat.LIVE
-
-
-def record_metrics(*, claim: Claim, lines: Iterable[dict[str, Any]]) -> None:
-    """Store metric lines of an attempt: those of one step (training, evaluation, an alarm) together. What is already
-    stored stays as it is."""
-    steps: dict[int, dict[str, Any]] = {}
-    for line in lines:
-        steps[line["step"]] = line | steps.get(line["step"], {})
-    for known in RunMetric.objects.filter(run_id=claim.run_id, attempt=claim.attempt, step__in=list(steps)):
-        values = steps.pop(known.step) | known.values
-        if values != known.values:
-            RunMetric.objects.filter(pk=known.pk).update(values=values)
-    rows = [RunMetric(run_id=claim.run_id, attempt=claim.attempt, step=step, values=steps[step]) for step in steps]
-    for start in range(0, len(rows), BATCH):
-        RunMetric.objects.bulk_create(rows[start : start + BATCH], ignore_conflicts=True)
 
 
 def succeed(

@@ -14,7 +14,8 @@ from rlhf.models import Evaluation, ModelVersion, ReportCard, Run
 
 def version_list(request: HttpRequest, project: str) -> HttpResponse:
     here = access(request=request, project=project, roles=READERS)
-    versions = ModelVersion.objects.filter(project=here.project).select_related("parent", "promotion").order_by("-id")
+    versions = ModelVersion.objects.filter(project=here.project).select_related("parent", "promotion", "report_card")
+    versions = versions.defer("report_card__content").order_by("-id")
     return render(request, "rlhf/versions.html", {"here": here, "project": here.project, "versions": versions[:500]})
 
 

@@ -5,7 +5,7 @@ import { percent, place, significant } from "./plots.js";
 const data = JSON.parse(document.getElementById("report-card-data").textContent);
 const LONGEST = 18; // characters of a label beside the chart; the table has all of it
 const brief = (text) => (text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text);
-const even = (x1, x2) => Plot.ruleX([x1], { stroke: "var(--line-strong)", strokeDasharray: x2 });
+const upright = (x, dash) => Plot.ruleX([x], { stroke: "var(--line-strong)", strokeDasharray: dash });
 const range = (low, high) => interpolate(gettext("95 % interval %(low)s to %(high)s"), { low: percent(low), high: percent(high) }, true);
 const pairs = (num) => interpolate(gettext("%(num)s comparisons"), { num }, true);
 const known = (row) => row.low !== null && row.high !== null;
@@ -15,15 +15,15 @@ function slices(box, width) {
   const labels = new Map(rows.map((row) => [row.key, brief(row.label)]));
   const title = (row) => `${row.group_label}, ${row.label}: ${percent(row.mean)}${known(row) ? `, ${range(row.low, row.high)}` : ""}, ${pairs(row.num_pairs)}`;
   const ceiling = data.ceiling === null ? [] : [
-    even(data.ceiling, "1 3"),
+    upright(data.ceiling, "1 3"),
     Plot.text([data.ceiling], { x: (x) => x, frameAnchor: "top", dy: -12, text: [gettext("ceiling")], fill: "var(--ink-muted)" }),
   ];
   return Plot.plot({
     ariaLabel: box.dataset.label, width, height: 48 + rows.length * 24, marginLeft: 128, marginTop: 24, marginRight: 16,
-    x: { domain: [Math.min(0.4, ...rows.filter(known).map((row) => row.low)), 1], label: null, tickFormat: percent, ticks: 4, grid: true },
+    x: { domain: [Math.min(0.5, ...rows.filter(known).map((row) => row.low)), 1], label: null, tickFormat: percent, ticks: 4, grid: true },
     y: { domain: rows.map((row) => row.key), label: null, tickFormat: (key) => labels.get(key), tickSize: 0 },
     marks: [
-      even(0.5, "3 3"), ...ceiling,
+      upright(0.5, "3 3"), ...ceiling,
       Plot.ruleY(rows.filter(known), { y: "key", x1: "low", x2: "high", stroke: "var(--series-1)", strokeWidth: 1.5 }),
       Plot.dot(rows, { y: "key", x: "mean", fill: "var(--series-1)", stroke: "var(--surface)", symbol: (row) => row.group, r: 5, title, ariaLabel: title }),
     ],

@@ -20,7 +20,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from rlhf import alarms, runs
+from rlhf import alarms, metrics, runs
 from rlhf.learning.starter import Child, Starter, StarterDied
 from rlhf.models import Run
 from rlhf.runs import Beat, Claim, Progress
@@ -181,7 +181,7 @@ class Watch:
         self._tell(raised)
         if lines:
             try:
-                runs.record_metrics(claim=self.claim, lines=steps)
+                metrics.record(claim=self.claim, lines=steps)
                 alarms.record(claim=self.claim, lines=raised)
             except (OperationalError, InterfaceError) as error:
                 log.warning("run %s: %s metric lines are late: %s", self.claim.run_id, len(lines), error)

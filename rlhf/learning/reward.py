@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from rlhf.learning import checkpoint, loop, rankings, report, reward_model, safety, tables
-from rlhf.learning.configs import RewardConfig
+from rlhf.learning.configs import InputError, RewardConfig
 from rlhf.learning.policy import load_policy, require_room
 from rlhf.learning.preference_losses import (
     davidson_loss,
@@ -42,6 +42,10 @@ from rlhf.learning.text import Encoded
 from rlhf.learning.vocabulary import require_same_tokens
 
 
+class UntrainedHead(InputError):
+    """A head of an ensemble whose bootstrap of the rankings is empty: it would stay noise, and count as much."""
+
+
 def run(folder: Path, config: RewardConfig) -> None:
     """Train on the training split, normalise, score the held-out split, and write the result."""
     device = loop.set_up(config.engine)
@@ -55,6 +59,7 @@ def run(folder: Path, config: RewardConfig) -> None:
     training, held_out = rankings.split(encoded, config.ties != "drop")
     if config.safety_coefficient:
         safety.require_labels(training)
+    _require_trained_heads(training, config)
     demonstrations = _demonstrations(folder, model, config)
     samples = samples_of_policy(model, training, config, device)  # now: what is wrong with the policy shows at once
     # 2. Optimiser, and where an earlier attempt stopped.
@@ -176,6 +181,18 @@ def loss_of_heads(scores: Tensor, batch: RankingBatch, config: RewardConfig) -> 
     of_safety = batch.safety_weights[:, None] * multipliers[batch.owners]  # (N, H)
     losses = [_loss(scores[:, head], batch, weights[:, head], of_safety[:, head], config) for head in range(num_heads)]
     return torch.stack(losses).mean()
+
+
+def _require_trained_heads(training: Sequence[EncodedRanking], config: RewardConfig) -> None:
+    if config.num_heads == 1:
+        return
+    drawn = [bootstrap_multipliers(config.engine.seed, r.row["ranking_id"], config.num_heads) for r in training]
+    untrained = sum(not any(of_head) for of_head in zip(*drawn, strict=True))
+    if untrained:
+        raise UntrainedHead(
+            f"num_heads: found {untrained} of {config.num_heads} heads with nothing in their bootstrap of "
+            f"{len(training)} training rankings, expected more rankings or fewer heads"
+        )
 
 
 def bootstrap_multipliers(seed: int, ranking_id: int, num_heads: int) -> list[float]:

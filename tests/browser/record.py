@@ -162,7 +162,7 @@ def _promote(project: Project, versions: list[ModelVersion]) -> None:
 
 
 def _train(project: Project, versions: list[ModelVersion]) -> None:
-    """A finished PPO run with curves, one that runs, one that failed."""
+    """A finished PPO run with curves, a GRPO run that goes on in spite of an alarm, one that failed."""
     run = _run(
         project, Run.Kind.PPO, "ppo/2", iteration=2, policy=versions[1], made_version=versions[2], step=60,
         total_steps=60, result={"metrics": {"score": 1.9, "kl": 4.2}},
@@ -177,10 +177,11 @@ def _train(project: Project, versions: list[ModelVersion]) -> None:
     )  # fmt: skip
     alarm = Alarm("length drifts", 1.72, 1.6, "Answers are getting much longer.", "Look at the length shortcut.")
     RunAlarm.objects.create(run=run, attempt=1, step=41, name=alarm.name, message=str(alarm))
-    _run(
-        project, Run.Kind.REWARD, "reward/3", iteration=3, state=Run.State.RUNNING, step=12, total_steps=80,
+    running = _run(
+        project, Run.Kind.GRPO, "grpo/3", iteration=3, state=Run.State.RUNNING, step=12, total_steps=80,
         phase="train", heartbeat_at=timezone.now(), ended_at=None, worker="gpu-1",
     )  # fmt: skip
+    RunAlarm.objects.create(run=running, attempt=1, step=9, name=alarm.name, message=str(alarm))
     _run(
         project, Run.Kind.SFT, "sft/3", iteration=3, state=Run.State.FAILED, started_at=timezone.now(),
         error="model: expected a folder with config.json, found none at /models/small",

@@ -148,6 +148,17 @@ def test_kto_measures_its_reference_point_on_answers_to_other_prompts(llama_path
     assert reference_point(_networks(llama_path), others, config) == 0.0
 
 
+def test_every_step_of_kto_asks_for_its_reference_point(
+    llama_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reference point far above every log-ratio: what is desirable costs all it can, what is undesirable nothing."""
+    monkeypatch.setattr(dpo, "reference_point", lambda *_: 1e3)
+    dpo.run(rankings_folder(tmp_path), dpo_config(llama_path, loss="kto", num_epochs=1))
+    assert {line["kl"] for line in metric_lines(tmp_path)} == {1e3}
+    assert [line["loss"] for line in metric_lines(tmp_path)] == pytest.approx([0.5] * len(metric_lines(tmp_path)))
+    assert {line["gradient_norm"] for line in metric_lines(tmp_path)} == {0.0}
+
+
 def test_kto_of_one_prompt_is_refused(llama_path: Path, tmp_path: Path) -> None:
     rows = [row | {"prompt_id": 9} for row in ranking_rows(4)]
     write_table(tmp_path / "data/rankings.parquet", RANKINGS, rows)

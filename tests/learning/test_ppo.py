@@ -145,6 +145,12 @@ def test_prompts_come_in_turn_and_none_twice_in_a_pass() -> None:
     assert drawn[:6] != [(0, index) for _, index in drawn[6:12]]
 
 
+def test_every_pass_takes_every_rollout_once_in_an_order_of_its_own() -> None:
+    passes = [minibatches(12, 4, 3, epoch) for epoch in range(3)]
+    assert all(sorted(sum(rows, [])) == list(range(12)) and len(rows) == 3 for rows in passes)
+    assert len({str(rows) for rows in passes}) == 3
+
+
 def test_a_prompt_drawn_twice_in_one_iteration_is_answered_twice(llama_path: Path) -> None:
     _, rollouts = rollouts_of(llama_path, "chat")  # 12 rollouts of 8 prompts
     ids = {}

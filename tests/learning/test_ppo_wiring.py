@@ -90,6 +90,8 @@ def test_more_padding_changes_no_metric() -> None:
     mask = rollouts.batch.completion_mask
     assert found[1]["entropy"] == pytest.approx(measured.entropies[mask].mean().item())
     kl = (measured.log_probabilities - measured.reference_log_probabilities).sum().item() / 3
+    kl_sft = (measured.log_probabilities - measured.sft_log_probabilities).sum().item() / 3
+    assert found[1]["kl_sft"] == pytest.approx(kl_sft)
     assert found[1]["kl"] == pytest.approx(kl)  # nats per completion: the sum over its tokens
     assert found[1]["sampler_gap"] == pytest.approx(0.1)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
-from rlhf import runs
+from rlhf import metrics, runs
 from rlhf.models import ModelVersion, Project, Run
 from rlhf.runs import Beat, Claim, Progress
 
@@ -185,18 +185,18 @@ def test_retry_queues_a_failed_run_with_new_attempts(run: Run) -> None:
 
 def test_metric_lines_are_stored_once_per_attempt(run: Run) -> None:
     token = claim()
-    runs.record_metrics(claim=token, lines=[{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}])
-    runs.record_metrics(claim=token, lines=[{"step": 2, "loss": 9.0}, {"step": 3, "loss": 0.5}])
+    metrics.record(claim=token, lines=[{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}])
+    metrics.record(claim=token, lines=[{"step": 2, "loss": 9.0}, {"step": 3, "loss": 0.5}])
 
     assert [(row.step, row.values["loss"]) for row in run.metrics.all()] == [(1, 2.0), (2, 1.0), (3, 0.5)]
 
 
 def test_lines_of_one_step_are_stored_together(run: Run) -> None:
     token = claim()
-    runs.record_metrics(
+    metrics.record(
         claim=token, lines=[{"step": 1, "held_out_loss": 3.0, "phase": "evaluate"}, {"step": 1, "loss": 2.0}]
     )
-    runs.record_metrics(claim=token, lines=[{"step": 1, "alarm": "KL budget is spent", "loss": 9.0}])
+    metrics.record(claim=token, lines=[{"step": 1, "alarm": "KL budget is spent", "loss": 9.0}])
 
     (values,) = run.metrics.values_list("values", flat=True)
     assert values == {
@@ -206,9 +206,9 @@ def test_lines_of_one_step_are_stored_together(run: Run) -> None:
 
 def test_metrics_of_a_second_attempt_stand_beside_the_first(run: Run) -> None:
     first = claim()
-    runs.record_metrics(claim=first, lines=[{"step": 1, "loss": 2.0}])
+    metrics.record(claim=first, lines=[{"step": 1, "loss": 2.0}])
     runs.crash(claim=first, now=NOW, error="x")
-    runs.record_metrics(claim=claim(), lines=[{"step": 1, "loss": 2.0}])
+    metrics.record(claim=claim(), lines=[{"step": 1, "loss": 2.0}])
 
     assert sorted(run.metrics.values_list("attempt", "step")) == [(1, 1), (2, 1)]
 
