@@ -7,7 +7,7 @@ ROUNDS ?= 2
 SEED ?= 0
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
-.PHONY: demo up test check format messages lock clean-demo
+.PHONY: demo up test proofs check format messages lock clean-demo
 
 demo: $(VENV)/runtime node_modules/.installed  ## the whole loop with simulated labelers, then it keeps serving
 	@HONE_VAR="$${HONE_VAR:-$(CURDIR)/var/demo}" $(BIN)/python manage.py demo --rounds $(ROUNDS) --seed $(SEED) $(if $(EXIT),--exit)
@@ -25,6 +25,9 @@ up: $(VENV)/runtime node_modules/.installed  ## the same parts without the demo,
 test: $(VENV)/dev node_modules/.installed  ## every test, with real PostgreSQL, Valkey and Chromium
 	@sh tests/chromium.sh
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+proofs: $(VENV)/dev  ## what the learning core claims, in full (under two hours on two cores): benchmarks/results/proofs.md
+	$(BIN)/python -m benchmarks.proofs $(ARGS)
 
 check: $(VENV)/dev  ## ruff, format, mypy, import contracts, migration drift
 	$(BIN)/ruff check .

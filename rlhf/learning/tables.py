@@ -72,6 +72,7 @@ ADDED: dict[str, Any] = {
     "edited": False, "strength": 0, "strength_scale": "", "safety": "", "all_bad": False, "names_itself": False,
     "adjudicated": False,
 }  # fmt: skip
+CORPUS = pa.schema([("text_id", INT), ("text", TEXT)])
 PROMPTS = pa.schema([("prompt_id", INT), ("prompt", PROMPT), ("split", TEXT)])
 # What a prompt asks for beyond preference: the answer of a verifier ("" for none), and whether it is about safety.
 TARGETS = pa.schema([("prompt_id", INT), ("answer", TEXT), ("safety", FLAG)])
@@ -92,7 +93,19 @@ VERDICTS = pa.schema(
     ]
 )
 SAMPLE_ROWS = pa.schema(_SAMPLE)
-BEST_OF_N_ROWS = pa.schema([*_SAMPLE, ("score", FLOAT), ("best", FLAG)])
+BEST_OF_N_ROWS = pa.schema([*_SAMPLE, ("temperature", FLOAT), ("score", FLOAT), ("best", FLAG)])
+# The best answers of all rounds: `scorer` says which reward model gave the score, `round` counts from 0.
+BAG = pa.schema(
+    [
+        ("prompt_id", INT),
+        ("prompt", PROMPT),
+        ("completion", TEXT),
+        ("num_tokens", INT),
+        ("score", FLOAT),
+        ("scorer", TEXT),
+        ("round", INT),
+    ]
+)
 REWARD_ROWS = pa.schema(
     [
         ("ranking_id", INT),

@@ -14,6 +14,7 @@ HEALTHY = {
     "sampler_gap_per_token": 1e-6,
     "truncated_prompts": 0.0,
     "kl": 1.0,
+    "kl_coefficient": 0.1,
     "length": 25.0,
     "score": 0.2,
     "held_out_score": 0.1,
@@ -28,6 +29,7 @@ AILMENTS = {
     "sampler and trainer disagree": {"sampler_gap_per_token": 0.2},
     "prompts are truncated": {"truncated_prompts": 0.5},
     "KL budget is spent": {"kl": 9.0},
+    "nothing holds the policy": {"kl_coefficient": 0.0},
     "held-out reward does not follow": {"score": 2.0, "held_out_score": 0.3},
     "length drifts": {"length": 60.0, "kl": 2.0},
     "reward is length": {"length_correlation": 0.95},
@@ -49,8 +51,9 @@ def test_every_alarm_is_in_this_test() -> None:
 @pytest.mark.parametrize("name", sorted(AILMENTS))
 def test_an_ailment_raises_its_own_alarm_and_no_other(name: str) -> None:
     ill = HEALTHY | AILMENTS[name]
-    assert names(HEALTHY, ill, ill, ill) == [name]
-    (alarm,) = check([HEALTHY, ill, ill, ill])
+    run = [HEALTHY, *[ill] * 9]
+    assert names(*run) == [name]
+    (alarm,) = check(run)
     assert "\n" not in str(alarm) and alarm.cause and alarm.advice and str(alarm).startswith(name)
 
 
@@ -60,8 +63,21 @@ def test_a_healthy_run_raises_none() -> None:
 
 def test_a_drift_needs_more_than_one_odd_iteration_and_growth_as_well_as_shrinking_is_one() -> None:
     assert names(HEALTHY, HEALTHY, HEALTHY, HEALTHY | {"length": 60.0}) == []
+    once = HEALTHY | {"length_correlation": 0.95}
+    assert names(HEALTHY, HEALTHY, HEALTHY, once) == [] and names(once, once) == []
     short = HEALTHY | {"length": 10.0}
     assert names(HEALTHY, short, short, short) == ["length drifts"]
+
+
+def test_a_value_model_may_be_worse_than_a_constant_while_it_is_new() -> None:
+    new = HEALTHY | {"explained_variance": -2.0}
+    assert names(*[new] * 9) == [] and names(*[new] * 10) == ["value model explains nothing"]
+
+
+def test_without_a_penalty_a_policy_that_stays_is_no_alarm_and_with_one_a_policy_that_moves_is_none() -> None:
+    free = HEALTHY | {"kl_coefficient": 0.0, "kl": 0.5}
+    assert names(HEALTHY, *[free] * 3) == []
+    assert names(HEALTHY, *[free | {"kl": 1.0, "kl_coefficient": 0.02}] * 3) == []
 
 
 def test_metrics_that_a_stage_does_not_log_raise_nothing() -> None:

@@ -94,6 +94,7 @@ def test_the_best_are_kept_and_trained_on(talking_llama: Path, tmp_path: Path) -
             assert row["finished"] and row["score"] == max(r["score"] for r in mine if r["finished"])
     metrics = result(folder)["metrics"]
     assert metrics["curve"]["4"] > metrics["curve"]["1"] == pytest.approx(np.mean([row["score"] for row in rows]))
+    assert metrics["kl_upper_bound"] == pytest.approx(np.log(4) - 3 / 4)
     assert metrics["num_chosen"] == sum(row["best"] for row in rows) > 0
     assert weights(folder / "model") != weights(talking_llama)
     assert AutoModelForCausalLM.from_pretrained(folder / "model").config.vocab_size > 0
