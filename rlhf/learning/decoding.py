@@ -176,6 +176,7 @@ class Decoder:
         for layer in self.layers:
             layer.shift(begin, end)
         self.mask[:, : end - begin] = self.mask[:, begin:end].clone()
+        self.mask[:, end - begin :] = False  # steps over fixed buffers look behind the window too
         self.window.begin, self.window.end = 0, end - begin
 
     def _forward(self, tokens: Tensor) -> None:
