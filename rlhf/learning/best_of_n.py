@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rlhf.learning import checkpoint, distributed, loop, reward_model, scoring, tables
+from rlhf.learning import checkpoint, distributed, loop, needs, reward_model, scoring, tables
 from rlhf.learning.bag import merge, next_round
 from rlhf.learning.configs import BestOfNConfig, InputError
 from rlhf.learning.journal import NAME as JOURNAL
@@ -40,6 +40,7 @@ class NothingChosen(InputError):
 def run(folder: Path, config: BestOfNConfig) -> None:
     """Sample, score and choose (once: a second start reads rows.parquet), then train on what was chosen."""
     device = loop.set_up(config.engine)
+    estimate = needs.require(folder, config)
     policy = load_policy(config.model, device)
     require_room(policy.model, config.text)
     # 1. Samples with their scores.
@@ -51,6 +52,7 @@ def run(folder: Path, config: BestOfNConfig) -> None:
     if not (folder / "rows.parquet").exists():
         if distributed.is_main():
             checkpoint.cut_metrics(folder, -1)  # an attempt that was stopped while it sampled; this one samples anew
+        work.log_first("estimate", estimate)
         rows, bag = _sample_and_score(policy, prompts, work, config)
         if config.bag_size and distributed.is_main():
             tables.write_table(folder / "bag.parquet", tables.BAG, bag)

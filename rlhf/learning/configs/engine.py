@@ -26,6 +26,8 @@ class EngineConfig:
     compile: bool = False  # torch.compile of norms and feed-forward layers; where it can't, a warning and no compiling
     checkpoint_every: int = 50  # optimiser steps (PPO: iterations) between checkpoints; 0 never
     log_every: int = 1  # steps between metric lines
+    report_to: tuple[Literal["tensorboard", "wandb"], ...] = ()  # metric lines go there too
+    check_memory: bool = True  # False: start even where the estimate is more than what is free
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**63, f"engine.seed: expected 0 <= x < 2^63, found {self.seed}")
