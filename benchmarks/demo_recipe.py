@@ -139,6 +139,7 @@ class World:
                     "edited": False,
                     "strength": 0,
                     "strength_scale": "",
+                    "safety": "",
                     "all_bad": False,
                     "names_itself": False,
                     "adjudicated": False,

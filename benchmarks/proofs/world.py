@@ -159,6 +159,7 @@ def _ranking(index: int, messages: list[grammar.Message], texts: list[str]) -> R
         "edited": False,
         "strength": 0,
         "strength_scale": "",
+        "safety": "",
         "all_bad": False,
         "names_itself": False,
         "adjudicated": False,
