@@ -2,26 +2,34 @@
 
 Rejection sampling as in Llama 2, section 3.2.3, from the current policy and on training prompts alone. A completion
 without end-of-text is never the best: it would teach the policy not to end. A prompt is left out of the SFT where no
-completion ended, or where all scores are equal, since nothing was chosen. The curve counts every sample.
+completion ended, or where all scores are equal, since nothing was chosen. The curves count every sample. With a bag the
+best answers of earlier rounds stand beside those of this one, scored by this one's reward model.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-import torch
+import numpy as np
 
-from rlhf.learning import checkpoint, loop, reward_model, tables
+from rlhf.learning import checkpoint, loop, reward_model, scoring, tables
+from rlhf.learning.bag import merge, next_round
 from rlhf.learning.configs import BestOfNConfig, InputError
+from rlhf.learning.journal import NAME as JOURNAL
+from rlhf.learning.journal import Journal, key_of
+from rlhf.learning.noise import mix
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.reading import PROMPT, read_split, reader
 from rlhf.learning.reward_model import RewardModel
-from rlhf.learning.sampling import Prompt, sample, sample_rows
+from rlhf.learning.sampling import sample_by_server, sample_locally, sample_rows
 from rlhf.learning.sft import fit, num_steps
-from rlhf.learning.stats.expected_best import expected_best, kl_upper_bound
+from rlhf.learning.stats.expected_best import expected_best, expected_median, kl_upper_bound
 from rlhf.learning.text import Encoded, encode_completion, encode_prompt
 
 
@@ -42,11 +50,14 @@ def run(folder: Path, config: BestOfNConfig) -> None:
     work = loop.Run(folder, "best_of_n", config.engine, num_steps(len(prompts), config.batch_size, config.num_epochs))
     if not (folder / "rows.parquet").exists():
         checkpoint.cut_metrics(folder, -1)  # an attempt that was stopped while it sampled; this one samples anew
-        rows = _sample_and_score(policy, prompts, work, config)
-        tables.write_table(folder / "rows.parquet", tables.BEST_OF_N_ROWS, rows)
+        rows, bag = _sample_and_score(policy, prompts, work, config)
+        if config.bag_size:
+            tables.write_table(folder / "bag.parquet", tables.BAG, bag)
+        tables.write_table(folder / "rows.parquet", tables.BEST_OF_N_ROWS, rows)  # last: it says that all this is done
     rows = tables.read_table(folder / "rows.parquet", tables.BEST_OF_N_ROWS)
+    bag = tables.read_table(folder / "bag.parquet", tables.BAG) if config.bag_size else []
     # 2. SFT on the best.
-    chosen = _chosen(policy, prompts, rows, config)
+    chosen = _chosen(policy, prompts, rows, bag, config)
     if not chosen:
         raise NothingChosen(f"{path}: found no prompt with a completion that ended and scored above another one")
     work.total_steps = num_steps(len(chosen), config.batch_size, config.num_epochs)
@@ -63,7 +74,8 @@ def run(folder: Path, config: BestOfNConfig) -> None:
     )
     # 3. Results.
     save_policy(policy, folder / "model")
-    work.finish(_report(rows, len(chosen)), ["model", "rows.parquet"])
+    outputs = ["model", "rows.parquet", *(["bag.parquet"] if config.bag_size else [])]
+    work.finish(_report(rows, bag, len(chosen)), outputs)
 
 
 def choose(scores: Sequence[float], finished: Sequence[bool]) -> int | None:
@@ -76,50 +88,101 @@ def choose(scores: Sequence[float], finished: Sequence[bool]) -> int | None:
     return max((index for index, ended in enumerate(finished) if ended), key=lambda index: (scores[index], -index))
 
 
+def pick_any(seed: int, prompt_id: int, scores: Sequence[float], finished: Sequence[bool]) -> int | None:
+    """Index of any completion that ended, each as likely as the next; None where `choose` has none."""
+    if choose(scores, finished) is None:
+        return None
+    ended = [index for index, done in enumerate(finished) if done]
+    return ended[int(np.random.default_rng([seed, abs(prompt_id), 3]).integers(len(ended)))]
+
+
 def _sample_and_score(
     policy: Policy, prompts: Sequence[dict[str, Any]], work: loop.Run, config: BestOfNConfig
-) -> list[dict[str, Any]]:
-    device = policy.model.device
-    as_read = reader(policy.model, policy.tokenizer, config.text, PROMPT)
-    encoded = [Prompt(row["prompt_id"], as_read.prompt(row["prompt_id"], row["prompt"])) for row in prompts]
-
-    def on_batch(phase: str, done: int, total: int) -> None:
-        work.log(phase, {"done": done, "total": total})
-        work.stop_if_asked()
-
-    with loop.autocast(config.engine, device):
-        samples = sample(
-            policy,
-            encoded,
-            num_samples=config.sampling.num_samples,
-            temperature=config.sampling.temperature,
-            max_new_tokens=config.text.max_completion_tokens,
-            seed=config.engine.seed,
-            batch_size=config.sampling.batch_size,
-            on_batch=lambda done, total: on_batch("sample", done, total),
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of tables.BEST_OF_N_ROWS and tables.BAG."""
+    rows = _sample(policy, prompts, work, config)
+    model = reward_model.load_trained(config.reward_model, policy.model.device)
+    scorer, journal = scoring.scorer_of(model), Journal(work.folder / JOURNAL)
+    path = work.folder / "data" / "bag.parquet"
+    old = tables.read_table(path, tables.BAG) if config.bag_size and path.exists() else []
+    messages = {row["prompt_id"]: row["prompt"] for row in (*old, *prompts)}
+    asked = [*rows, *(row | {"finished": True} for row in old)]
+    keys = [key_of(scorer, messages[r["prompt_id"]], r["completion"], r["finished"]) for r in asked]
+    known = {key: row["score"] for key, row in zip(keys[len(rows) :], old, strict=True) if row["scorer"] == scorer}
+    todo = [(key, row) for key, row in zip(keys, asked, strict=True) if key not in known]
+    sequences = [_sequence(model, messages[row["prompt_id"]], row, config) for _, row in todo]
+    with loop.autocast(config.engine, policy.model.device):
+        num_made = scoring.score_once(
+            model,
+            [key for key, _ in todo],
+            sequences,
+            config.sampling.batch_size,
+            journal,
+            partial(_log_batch, work, "score"),
         )
-    rows = sample_rows(policy.tokenizer, samples)
-    reward = reward_model.load_trained(config.reward_model, device)
-    messages = {row["prompt_id"]: row["prompt"] for row in prompts}
-    sequences = [_sequence(reward, messages[row["prompt_id"]], row, config) for row in rows]
-    with loop.autocast(config.engine, device):
-        scores = reward.normalised(
-            torch.tensor(
-                reward_model.score(
-                    reward,
-                    sequences,
-                    config.sampling.batch_size,
-                    on_batch=lambda done, total: on_batch("score", done, total),
-                ),
-                dtype=torch.float64,
+    score_of = journal.values | known
+    work.log("scored", {"num_scored": num_made, "num_reused": len(asked) - num_made})
+    rows = [row | {"score": score_of[key], "best": False} for row, key in zip(rows, keys, strict=False)]
+    _mark(rows, config)
+    old = [row | {"score": score_of[key], "scorer": scorer} for row, key in zip(old, keys[len(rows) :], strict=True)]
+    return rows, merge(old, _for_bag(rows, messages, scorer, next_round(old)), config.bag_size)
+
+
+def _log_batch(work: loop.Run, phase: str, done: int, total: int) -> None:
+    work.log(phase, {"done": done, "total": total})
+    work.stop_if_asked()
+
+
+def _sample(
+    policy: Policy, prompts: Sequence[dict[str, Any]], work: loop.Run, config: BestOfNConfig
+) -> list[dict[str, Any]]:
+    """num_samples rows of every prompt at each temperature, prompt by prompt, without their scores."""
+    temperatures = config.temperatures or (config.sampling.temperature,)
+    found: list[dict[str, Any]] = []
+    for number, temperature in enumerate(temperatures):
+        sampling = replace(config.sampling, temperature=temperature)
+        # Answers at two temperatures must not share their noise; those at the first have that of a run without others.
+        engine = replace(config.engine, seed=mix(config.engine.seed, number) >> 1 if number else config.engine.seed)
+        on_batch = partial(_log_batch, work, "sample")
+        if sampling.backend == "local":
+            samples = sample_locally(policy, prompts, sampling, config.text, engine, on_batch)
+        else:
+            as_read = reader(policy.model, policy.tokenizer, config.text, PROMPT)
+            samples = sample_by_server(
+                config.model, as_read, prompts, sampling, engine.seed, work.folder, on_batch, work.stop_if_asked
             )
-        ).tolist()
-    rows = [row | {"score": score, "best": False} for row, score in zip(rows, scores, strict=True)]
-    for group in _by_prompt(rows).values():
-        best = choose([row["score"] for row in group], [row["finished"] for row in group])
+        first = number * sampling.num_samples
+        found += [
+            row | {"sample_index": first + row["sample_index"], "temperature": temperature}
+            for row in sample_rows(policy.tokenizer, samples)
+        ]
+    order = {row["prompt_id"]: place for place, row in enumerate(prompts)}
+    return sorted(found, key=lambda row: (order[row["prompt_id"]], row["sample_index"]))
+
+
+def _mark(rows: Sequence[dict[str, Any]], config: BestOfNConfig) -> None:
+    """Set `best` of the one completion of each prompt that is trained on."""
+    for prompt_id, group in _by_prompt(rows).items():
+        scores, finished = [row["score"] for row in group], [row["finished"] for row in group]
+        best = choose(scores, finished)
+        if config.select == "random":
+            best = pick_any(config.engine.seed, prompt_id, scores, finished)
         if best is not None:
             group[best]["best"] = True
-    return rows
+
+
+def _for_bag(
+    rows: Sequence[dict[str, Any]], messages: dict[int, list[dict[str, str]]], scorer: str, number: int
+) -> list[dict[str, Any]]:
+    """What may go into the bag: completions that ended, of prompts where something was chosen."""
+    return [
+        {name: row[name] for name in ("prompt_id", "completion", "num_tokens", "score")}
+        | {"prompt": messages[row["prompt_id"]], "scorer": scorer, "round": number}
+        for group in _by_prompt(rows).values()
+        if any(row["best"] for row in group)
+        for row in group
+        if row["finished"]
+    ]
 
 
 def _sequence(
@@ -142,19 +205,42 @@ def _by_prompt(rows: Sequence[dict[str, Any]]) -> dict[int, list[dict[str, Any]]
 
 
 def _chosen(
-    policy: Policy, prompts: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], config: BestOfNConfig
+    policy: Policy,
+    prompts: Sequence[dict[str, Any]],
+    rows: Sequence[dict[str, Any]],
+    bag: Sequence[dict[str, Any]],
+    config: BestOfNConfig,
 ) -> list[Encoded]:
+    """What is trained on: the bag where one is kept, else the best of this round."""
+    if config.bag_size:
+        return [_sequence(policy, row["prompt"], row | {"finished": True}, config) for row in bag]
     messages = {row["prompt_id"]: row["prompt"] for row in prompts}
     return [_sequence(policy, messages[row["prompt_id"]], row, config) for row in rows if row["best"]]
 
 
-def _report(rows: Sequence[dict[str, Any]], num_chosen: int) -> dict[str, Any]:
-    scores = [[row["score"] for row in group] for group in _by_prompt(rows).values()]
-    curve = expected_best(scores)
-    return {
-        "curve": curve,
-        "mean_score": curve[1],
-        "kl_upper_bound": kl_upper_bound(max(curve)),  # of choosing among N, nats a completion
-        "num_prompts": len(scores),
+def _report(rows: Sequence[dict[str, Any]], bag: Sequence[dict[str, Any]], num_chosen: int) -> dict[str, Any]:
+    """Curves by temperature, those of the best one apart, and what choosing was worth beside a random choice."""
+    sweep = {}
+    for temperature in sorted({row["temperature"] for row in rows}):
+        at_it = _by_prompt([row for row in rows if row["temperature"] == temperature])
+        scores = [[row["score"] for row in group] for group in at_it.values()]
+        sweep[temperature] = {"best": expected_best(scores), "median": expected_median(scores)}
+    size = len(next(iter(sweep.values()))["best"])
+    best = max(sweep, key=lambda temperature: sweep[temperature]["best"][size])
+    groups = [group for group in _by_prompt(rows).values() if any(row["best"] for row in group)]
+    ended = [[row["score"] for row in group if row["finished"]] for group in groups]
+    report = {
+        "curve": sweep[best]["best"],
+        "median_curve": sweep[best]["median"],
+        "kl_upper_bound": kl_upper_bound(size),  # of choosing among N at one temperature, nats a completion
+        "mean_score": sweep[best]["best"][1],
+        "best_temperature": best,
+        "sweep": sweep,
+        "num_prompts": len(_by_prompt(rows)),
         "num_chosen": num_chosen,
+        "chosen_score": fmean(row["score"] for group in groups for row in group if row["best"]) if groups else None,
+        "random_score": fmean(fmean(scores) for scores in ended) if groups else None,
     }
+    if bag:
+        report["num_from_earlier_rounds"] = sum(row["round"] < max(r["round"] for r in bag) for row in bag)
+    return report

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,13 @@ class Journal:
 
     def put(self, key: str, value: Any) -> None:
         """Add an entry; it is in the hands of the operating system when this returns."""
-        self.values[key] = value
-        with self.path.open("ab") as file:
-            file.write(json.dumps({"key": key, "value": value}).encode() + b"\n")
+        self.put_all({key: value})
+
+    def put_all(self, entries: Mapping[str, Any]) -> None:
+        self.values |= entries
+        lines = [json.dumps({"key": key, "value": value}) + "\n" for key, value in entries.items()]
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("".join(lines))
 
 
 def key_of(*parts: Any) -> str:

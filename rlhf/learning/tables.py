@@ -92,7 +92,19 @@ VERDICTS = pa.schema(
     ]
 )
 SAMPLE_ROWS = pa.schema(_SAMPLE)
-BEST_OF_N_ROWS = pa.schema([*_SAMPLE, ("score", FLOAT), ("best", FLAG)])
+BEST_OF_N_ROWS = pa.schema([*_SAMPLE, ("temperature", FLOAT), ("score", FLOAT), ("best", FLAG)])
+# The best answers of all rounds: `scorer` says which reward model gave the score, `round` counts from 0.
+BAG = pa.schema(
+    [
+        ("prompt_id", INT),
+        ("prompt", PROMPT),
+        ("completion", TEXT),
+        ("num_tokens", INT),
+        ("score", FLOAT),
+        ("scorer", TEXT),
+        ("round", INT),
+    ]
+)
 REWARD_ROWS = pa.schema(
     [
         ("ranking_id", INT),

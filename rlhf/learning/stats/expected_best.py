@@ -1,4 +1,4 @@
-"""The expected best of n scores, for every n, from one pool of N: no resampling, no bias; and what it costs in KL."""
+"""The expected best and median of n scores, for every n, from one pool of N: no resampling, no bias; and their KL."""
 
 from __future__ import annotations
 
@@ -25,6 +25,27 @@ def expected_best(scores: ArrayLike) -> dict[int, float]:
         weights = np.exp(_log_choose(places - 1, n - 1) - _log_choose(np.array(size), n))
         curve[n] = float((weights * ordered[n - 1 :]).sum())
     return curve
+
+
+def expected_median(scores: ArrayLike) -> dict[int, float]:
+    """E[median of n], averaged over prompts: the mean of the median over all C(N, n) subsets (Llama 2, Figure 7).
+
+    The k-th smallest of a subset is r_(i) with probability C(i - 1, k - 1) C(N - i, n - k) / C(N, n); the median of an
+    even n is the mean of its two middle scores.
+
+    scores: (P, N). Returns {n: expected median} for n = 1 .. N; n = 1 is the mean score.
+    """
+    ordered = np.sort(np.asarray(scores, dtype=np.float64), axis=1).mean(axis=0)  # (N,)
+    size = len(ordered)
+    places = np.arange(1, size + 1)
+
+    def smallest(k: int, n: int) -> float:
+        there = (places >= k) & (places <= size - (n - k))
+        i = places[there]
+        weights = np.exp(_log_choose(i - 1, k - 1) + _log_choose(size - i, n - k) - _log_choose(np.array(size), n))
+        return float((weights * ordered[there]).sum())
+
+    return {n: (smallest((n + 1) // 2, n) + smallest(n // 2 + 1, n)) / 2 for n in range(1, size + 1)}
 
 
 def kl_upper_bound(n: int) -> float:
