@@ -237,7 +237,8 @@ def run_seed(folder: Path, seed: int, num_rounds: int, starter: Starter, console
         accuracies.append(reward_accuracy(world, answers[-1], reward, number))
         answers.append(world.completions(version, _HELD_OUT, f"answers-{number}"))
         lines = (world.folder / f"ppo-{number}" / "metrics.jsonl").read_text().splitlines()
-        rewards.append([json.loads(lines[place]) for place in (0, -1)])
+        found = [line for line in map(json.loads, lines) if line["phase"] == "train"]
+        rewards.append([found[0], found[-1]])
     _print_accuracies(console, seed, accuracies)
     _print_versions(console, world, answers, rewards)
     _print_seconds(console, world)

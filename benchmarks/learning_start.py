@@ -29,7 +29,8 @@ def start_times(work: Path, peer: Path) -> dict[str, float]:
             started = time.time()
             code = starter.run(kind="sample", folder=folder).wait(120)
             assert code == 0, (folder / "log.txt").read_text()
-            warm.append(json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])["time"] - started)
+            lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+            warm.append(next(line["time"] for line in lines if line["phase"] == "sample") - started)
     cold = _cpu_seconds([sys.executable, "-m", "rlhf.learning", "sample", str(_folder(work / "start-cold", model))])
     theirs = _cpu_seconds([str(peer), "-c", _TRL.format(model=str(model))])
     return {

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rlhf.learning import checkpoint, loop, reward_model, scoring, tables
+from rlhf.learning import checkpoint, loop, needs, reward_model, scoring, tables
 from rlhf.learning.bag import merge, next_round
 from rlhf.learning.configs import BestOfNConfig, InputError
 from rlhf.learning.journal import NAME as JOURNAL
@@ -40,6 +40,7 @@ class NothingChosen(InputError):
 def run(folder: Path, config: BestOfNConfig) -> None:
     """Sample, score and choose (once: a second start reads rows.parquet), then train on what was chosen."""
     device = loop.set_up(config.engine)
+    estimate = needs.require(folder, config)
     policy = load_policy(config.model, device)
     require_room(policy.model, config.text)
     # 1. Samples with their scores.
@@ -50,6 +51,7 @@ def run(folder: Path, config: BestOfNConfig) -> None:
     work = loop.Run(folder, "best_of_n", config.engine, num_steps(len(prompts), config.batch_size, config.num_epochs))
     if not (folder / "rows.parquet").exists():
         checkpoint.cut_metrics(folder, -1)  # an attempt that was stopped while it sampled; this one samples anew
+        work.log_first("estimate", estimate)
         rows, bag = _sample_and_score(policy, prompts, work, config)
         if config.bag_size:
             tables.write_table(folder / "bag.parquet", tables.BAG, bag)

@@ -66,7 +66,8 @@ class Decoder:
         replay: steps over fixed buffers (`rlhf.learning.replay`); None: on a GPU, where the model allows it.
         """
         device = policy.model.device
-        self.replay = (device.type == "cuda" if replay is None else replay) and _sees_everything(policy.model)
+        self.sees_everything = _sees_everything(policy.model)
+        self.replay = (device.type == "cuda" if replay is None else replay) and self.sees_everything
         if self.replay and torch.is_autocast_enabled(device.type):
             policy = dataclasses.replace(
                 policy, model=in_precision(policy.model, torch.get_autocast_dtype(device.type))
@@ -175,6 +176,7 @@ class Decoder:
         for layer in self.layers:
             layer.shift(begin, end)
         self.mask[:, : end - begin] = self.mask[:, begin:end].clone()
+        self.mask[:, end - begin :] = False  # steps over fixed buffers look behind the window too
         self.window.begin, self.window.end = 0, end - begin
 
     def _forward(self, tokens: Tensor) -> None:
@@ -194,11 +196,10 @@ class Decoder:
 
     def _grown(self, tokens: Tensor, positions: Tensor) -> Tensor:
         seen = self.mask[:, self.window.begin : self.window.end + 1]
-        model = self.policy.model
-        logits: Tensor = model(
+        logits: Tensor = self.policy.model(
             input_ids=tokens[:, None],
             # (B, 1, 1, T) is taken as it is; a model that limits how far it looks back makes its own of (B, T).
-            attention_mask=seen[:, None, None] if _sees_everything(model) else seen.long(),
+            attention_mask=seen[:, None, None] if self.sees_everything else seen.long(),
             position_ids=positions[:, None],
             past_key_values=self.cache,
             use_cache=True,

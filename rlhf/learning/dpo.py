@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf.learning import loop, rankings, tables
+from rlhf.learning import loop, needs, rankings, tables
 from rlhf.learning.configs import DPOConfig, InputError
 from rlhf.learning.forward import completion_log_probabilities
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
@@ -46,6 +46,7 @@ class Networks:
 def run(folder: Path, config: DPOConfig) -> None:
     """Train on the training split, measure implicit rewards on the held-out split, and write the result."""
     device = loop.set_up(config.engine)
+    estimate = needs.require(folder, config)
     # 1. Policy, reference and rankings.
     rows = rankings.read(folder / "data" / "rankings.parquet")
     policy = load_policy(config.model, device)
@@ -69,6 +70,7 @@ def run(folder: Path, config: DPOConfig) -> None:
         lambda: held_out_numbers(networks, measured, others, config),
     )
     selection.resume(work.resume({"policy": policy.model} | selection.models, {"policy": learner}))
+    work.log_first("estimate", estimate)
     # 3. Steps, on rankings of like length.
     lengths = [max(sequence.length for sequence in ranking.sequences) for ranking in training]
     for epoch in range(work.step // steps_per_epoch, config.num_epochs):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf.learning import loop
+from rlhf.learning import loop, needs
 from rlhf.learning import rewards as worth
 from rlhf.learning.actors import read_training_prompts
 from rlhf.learning.advantages import group_advantages
@@ -57,6 +57,7 @@ class Measured:
 def run(folder: Path, config: GRPOConfig) -> None:
     """Train, and write model/ and the result."""
     device = loop.set_up(config.engine)
+    estimate = needs.require(folder, config)
     # 1. Networks, prompts, optimiser; then back to where an earlier attempt stopped.
     networks = _load(folder, config, device)
     prompts = read_training_prompts(folder, networks.policy, config.text)
@@ -65,6 +66,7 @@ def run(folder: Path, config: GRPOConfig) -> None:
     learner = loop.Learner(networks.policy.model, config.optimizer, steps)
     work = loop.Run(folder, "grpo", config.engine, config.num_iterations)
     history = History(work.resume({"policy": networks.policy.model}, {"policy": learner}))
+    work.log_first("estimate", estimate)
     # 2. Iterations.
     while work.step < work.total_steps:
         metrics = _iterate(networks, learner, prompts, work.step, config)

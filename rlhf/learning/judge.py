@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from rlhf.learning import loop, reward_model, tables
+from rlhf.learning import loop, needs, reward_model, tables
 from rlhf.learning.configs import JudgeConfig
 from rlhf.learning.policy import require_room
 from rlhf.learning.reading import reader
@@ -21,6 +21,7 @@ from rlhf.learning.reading import reader
 def run(folder: Path, config: JudgeConfig) -> None:
     """Score every pair and write rows.parquet. A second start scores again: the rows are the same."""
     device = loop.set_up(config.engine)
+    estimate = needs.require(folder, config)
     model = reward_model.load_trained(config.reward_model, device)
     require_room(model.network, config.text)
     pairs = tables.read_table(folder / "data" / "pairs.parquet", tables.PAIRS)
@@ -32,6 +33,7 @@ def run(folder: Path, config: JudgeConfig) -> None:
     ]
     work = loop.Run(folder, "judge", config.engine, total_steps=len(sequences))
     work.resume({}, {})
+    work.log_first("estimate", estimate)
 
     def on_batch(done: int, total: int) -> None:
         work.step = done

@@ -21,8 +21,9 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from rlhf.learning import checkpoint
+from rlhf.learning import checkpoint, reports
 from rlhf.learning.configs import ConfigError, EngineConfig, InputError, OptimizerConfig
+from rlhf.learning.reports import Reports
 from rlhf.learning.tables import sha256
 
 M = TypeVar("M")  # a micro-batch, of whatever kind the stage makes
@@ -37,6 +38,7 @@ def set_up(engine: EngineConfig) -> torch.device:
     """Seed, threads and matmul precision of this process. Returns the device that `engine.device` means here."""
     if engine.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("engine.device: found cuda, expected a machine with a CUDA device, or auto")
+    reports.require(engine.report_to)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()  # standard error is for the one sentence that matters
     torch.manual_seed(engine.seed)
@@ -180,6 +182,7 @@ class Run:
         self.total_steps = total_steps
         self.step = 0
         self.stop_requested = False
+        self._reports = Reports(folder, engine.report_to)
         self._models: dict[str, nn.Module] = {}
         self._learners: dict[str, Learner] = {}
         device = "cuda" if engine.device != "cpu" and torch.cuda.is_available() else "cpu"
@@ -196,6 +199,7 @@ class Run:
         found = checkpoint.newest_valid(self.folder)
         # Lines of step 0 stay: what was sampled before the first step isn't sampled again.
         checkpoint.cut_metrics(self.folder, found.step if found else 0)
+        self._reports = Reports(self.folder, self.engine.report_to)  # from the lines that are left
         if found is None:
             return {}
         saved = torch.load(found.path / "state.pt", map_location="cpu", weights_only=True)
@@ -217,6 +221,13 @@ class Run:
         line = {"step": self.step, "total_steps": self.total_steps, "time": time.time(), "phase": phase, **numbers}
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
+        self._reports.add(line)
+
+    def log_first(self, phase: str, numbers: Mapping[str, Any]) -> None:
+        """Log what a run says once, before everything else; a start that goes on doesn't say it again."""
+        path = self.folder / "metrics.jsonl"
+        if numbers and not (path.exists() and path.stat().st_size):
+            self.log(phase, numbers)
 
     def end_step(self, phase: str, numbers: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         """Count a step as done: log it when a line is due, save when a checkpoint is due, stop if asked to.
@@ -263,6 +274,7 @@ class Run:
             path = self.folder / output
             files += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         hashes = {str(path.relative_to(self.folder)): sha256(path) for path in files}
+        self._reports.close()
         result = {"kind": self.kind, "metrics": dict(metrics), "outputs": hashes}
         checkpoint.replace_text(self.folder / "result.json", json.dumps(result, indent=1))
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rlhf.learning import loop, tables
 from rlhf.learning.configs import EngineConfig, InputError, PPOConfig
+from rlhf.learning.corpus import places_of_step
 from rlhf.learning.policy import Policy
 from rlhf.learning.reading import DEMONSTRATION, read_split, reader
 from rlhf.learning.sft import negative_log_likelihood
@@ -29,11 +30,8 @@ class Mixture:
     micro_batch_size: int
 
     def of_step(self, step: int, seed: int) -> list[Encoded]:
-        """The batch beside optimiser step `step`: every sequence once a pass, in an order that `seed` decides."""
-        count = len(self.sequences)
-        places = range(step * self.batch_size, (step + 1) * self.batch_size)
-        orders = {place // count: loop.epoch_order(count, seed, place // count) for place in places}
-        return [self.sequences[orders[place // count][place % count]] for place in places]
+        """The batch beside optimiser step `step`."""
+        return [self.sequences[place] for place in places_of_step(len(self.sequences), self.batch_size, step, seed)]
 
 
 def read_mixture(folder: Path, policy: Policy, config: PPOConfig) -> Mixture | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rlhf.learning import actors, loop, reward_model
+from rlhf.learning import actors, loop, needs, reward_model
 from rlhf.learning import rewards as worth
 from rlhf.learning.actors import Networks
 from rlhf.learning.advantages import (
@@ -61,6 +61,7 @@ class Targets:
 def run(folder: Path, config: PPOConfig) -> None:
     """Train, and write model/, value/ and the result."""
     device = loop.set_up(config.engine)
+    estimate = needs.require(folder, config)
     # 1. Networks, prompts, optimisers; then back to where an earlier attempt stopped.
     networks = actors.load(folder, config, device)
     prompts = actors.read_training_prompts(folder, networks.policy, config.text)
@@ -79,6 +80,7 @@ def run(folder: Path, config: PPOConfig) -> None:
     history = History(state)
     if history.lines and history.lines[-1]["stopped_early"]:  # SIGTERM came in the iteration that spent the KL budget
         work.total_steps = work.step
+    work.log_first("estimate", estimate)
     # 2. Iterations.
     while work.step < work.total_steps:
         metrics = _iterate(networks, policy, value, mixture, prompts, kl_coefficient, work.step, config)

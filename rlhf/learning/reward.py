@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf.learning import checkpoint, loop, rankings, report, reward_model, safety, tables
+from rlhf.learning import checkpoint, loop, needs, rankings, report, reward_model, safety, tables
 from rlhf.learning.configs import InputError, RewardConfig
 from rlhf.learning.policy import load_policy, require_room
 from rlhf.learning.preference_losses import (
@@ -49,6 +49,7 @@ class UntrainedHead(InputError):
 def run(folder: Path, config: RewardConfig) -> None:
     """Train on the training split, normalise, score the held-out split, and write the result."""
     device = loop.set_up(config.engine)
+    estimate = needs.require(folder, config)
     # 1. Model and rankings; gain and bias start anew, since the scores of an earlier model will move.
     rows = rankings.read(folder / "data" / "rankings.parquet")
     loaded = reward_model.load(config.model, device, config.engine.seed, config.num_heads)
@@ -77,6 +78,7 @@ def run(folder: Path, config: RewardConfig) -> None:
     )
     models = {"reward_model": model.network} | selection.models
     selection.resume(work.resume(models, {"reward_model": learner}))
+    work.log_first("estimate", estimate)
     # 3. Steps, on rankings of like length, so that little is padded.
     for chosen in _batches(training, work.step, config):
         numbers = _train_step(model, learner, chosen, config)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from rlhf.learning import served, tables, vllm_server
+from rlhf.learning import needs, served, tables, vllm_server
 from rlhf.learning.configs import EngineConfig, SampleConfig, SamplingConfig, TextConfig
 from rlhf.learning.decoding import Decoder, Job
 from rlhf.learning.journal import NAME as JOURNAL
@@ -108,9 +108,16 @@ def run(folder: Path, config: SampleConfig) -> None:
     for what journal.jsonl lacks.
     """
     device = set_up(config.engine)
+    estimate = needs.require(folder, config)
     rows = tables.read_table(folder / "data/prompts.parquet", tables.PROMPTS)
+    # Loaded before there is a Run: until then SIGTERM ends the process at once.
+    policy = load_policy(config.model, device) if config.sampling.backend == "local" else None
+    tokenizer = load_tokenizer(config.model) if policy is None else policy.tokenizer
+    if policy is not None:
+        require_room(policy.model, config.text)
     run = Run(folder, "sample", config.engine, total_steps=len(rows) * config.sampling.num_samples)
     run.resume({}, {})
+    run.log_first("estimate", estimate)
     started = time.monotonic()
 
     def on_batch(done: int, total: int) -> None:
@@ -118,14 +125,10 @@ def run(folder: Path, config: SampleConfig) -> None:
         run.log("sample", {"rows_per_second": done / (time.monotonic() - started)})
         run.stop_if_asked()
 
-    if config.sampling.backend == "local":
-        policy = load_policy(config.model, device)
-        tokenizer = policy.tokenizer
-        require_room(policy.model, config.text)
+    if policy is not None:
         samples = sample_locally(policy, rows, config.sampling, config.text, config.engine, on_batch)
     else:
-        as_read = Reader(load_tokenizer(config.model), config.text, None, PROMPT)
-        tokenizer = as_read.tokenizer
+        as_read = Reader(tokenizer, config.text, None, PROMPT)
         samples = sample_by_server(
             config.model, as_read, rows, config.sampling, config.engine.seed, folder, on_batch, run.stop_if_asked
         )

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf.learning import tables
+from rlhf.learning import needs, tables
 from rlhf.learning.configs import InputError, SFTConfig
+from rlhf.learning.corpus import Corpus, read_corpus
 from rlhf.learning.forward import token_log_probabilities
 from rlhf.learning.loop import Learner, Run, accumulate, autocast, epoch_order, set_up
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
@@ -63,11 +64,13 @@ def fit(
     batch_size: int,
     micro_batch_size: int,
     selection: Selection | None = None,
+    corpus: Corpus | None = None,
 ) -> None:
     """Train the policy on the sequences from where the run stands to its end; call `run.resume` first.
 
     Each optimiser step descends sum(NLL of the batch's completion tokens) / (their number), whatever the partition
-    into micro-batches. The run's steps must be `num_steps(len(sequences), batch_size, num_epochs)`.
+    into micro-batches, over the batch and the corpus's texts beside it. The run's steps must be
+    `num_steps(len(sequences), batch_size, num_epochs)`.
     """
     lengths = [s.length for s in sequences]
     device, seed = policy.model.device, run.engine.seed
@@ -81,12 +84,13 @@ def fit(
         batches = epoch_batches(lengths, batch_size, seed, epoch)
         for rows in batches[run.step - epoch * per_epoch :]:
             started = time.monotonic()
-            parts = [rows[i : i + micro_batch_size] for i in range(0, len(rows), micro_batch_size)]
-            micro_batches = (right_pad([sequences[i] for i in part], policy.pad_id, device) for part in parts)
-            num_tokens = sum(len(sequences[i].completion_ids) for i in rows)
+            chosen = [sequences[i] for i in rows] + ([] if corpus is None else corpus.of_step(run.step, seed))
+            parts = [chosen[i : i + micro_batch_size] for i in range(0, len(chosen), micro_batch_size)]
+            micro_batches = (right_pad(part, policy.pad_id, device) for part in parts)
+            num_tokens = sum(len(sequence.completion_ids) for sequence in chosen)
             learning_rate = learner.learning_rate
             loss = accumulate(micro_batches, loss_sum, num_tokens, lambda batch: batch.row_ids)
-            gradient_norm = learner.apply([sequences[i].row_id for i in rows])
+            gradient_norm = learner.apply([sequence.row_id for sequence in chosen])
             seconds = time.monotonic() - started
             numbers = {
                 "loss": loss,
@@ -118,6 +122,7 @@ def run(folder: Path, config: SFTConfig) -> None:
         InputError: no row to train on.
     """
     device = set_up(config.engine)
+    estimate = needs.require(folder, config)
     rows = read_split(folder / "data/demonstrations.parquet", tables.DEMONSTRATIONS, "demonstration_id")
     policy = load_policy(config.model, device)
     require_room(policy.model, config.text)
@@ -130,6 +135,7 @@ def run(folder: Path, config: SFTConfig) -> None:
     if not train:
         raise InputError(f"{folder}/data/demonstrations.parquet: found {len(rows)} rows, expected some of split train")
 
+    corpus = read_corpus(folder, policy.tokenizer, config)
     total_steps = num_steps(len(train), config.batch_size, config.num_epochs)
     run = Run(folder, "sft", config.engine, total_steps)
     learner = Learner(policy.model, config.optimizer, total_steps)
@@ -141,6 +147,7 @@ def run(folder: Path, config: SFTConfig) -> None:
         lambda: {"loss": mean_loss(policy, held_out, config.micro_batch_size)},
     )
     selection.resume(run.resume({"model": policy.model} | selection.models, {"model": learner}))
+    run.log_first("estimate", estimate)
     fit(
         run,
         learner,
@@ -150,6 +157,7 @@ def run(folder: Path, config: SFTConfig) -> None:
         batch_size=config.batch_size,
         micro_batch_size=config.micro_batch_size,
         selection=selection,
+        corpus=corpus,
     )
     metrics: dict[str, float | int] = {"num_train": len(train), "num_held_out": len(held_out)}
     metrics |= selection.restore()

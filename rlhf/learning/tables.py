@@ -72,6 +72,7 @@ ADDED: dict[str, Any] = {
     "edited": False, "strength": 0, "strength_scale": "", "safety": "", "all_bad": False, "names_itself": False,
     "adjudicated": False,
 }  # fmt: skip
+CORPUS = pa.schema([("text_id", INT), ("text", TEXT)])
 PROMPTS = pa.schema([("prompt_id", INT), ("prompt", PROMPT), ("split", TEXT)])
 # What a prompt asks for beyond preference: the answer of a verifier ("" for none), and whether it is about safety.
 TARGETS = pa.schema([("prompt_id", INT), ("answer", TEXT), ("safety", FLAG)])

@@ -13,8 +13,8 @@ import pytest
 
 from rlhf.learning.configs import Config, EngineConfig, SampleConfig, SamplingConfig, SFTConfig, to_dict
 from rlhf.learning.starter import Starter
-from rlhf.learning.tables import DEMONSTRATIONS, write_table
-from tests.learning.conftest import demonstration_rows, wait_for
+from rlhf.learning.tables import CORPUS, DEMONSTRATIONS, write_table
+from tests.learning.conftest import answer, demonstration_rows, wait_for
 from tests.learning.rankings import (
     metric_lines,
     new_reward_model,
@@ -46,6 +46,7 @@ def config_of(kind: str, path: Path, reward_path: Path) -> Config:
             batch_size=4,
             micro_batch_size=2,
             evaluate_every=3,
+            mix_share=0.2,
         )
     if kind == "reward":
         return reward_config(path, "chat", num_epochs=8, batch_size=6, micro_batch_size=3, evaluate_every=3, **shorts)
@@ -66,6 +67,8 @@ def config_of(kind: str, path: Path, reward_path: Path) -> Config:
 def folder_of(kind: str, folder: Path) -> Path:
     if kind in ("sft", "ppo"):
         write_table(folder / "data/demonstrations.parquet", DEMONSTRATIONS, demonstration_rows(20, 4))
+    if kind == "sft":
+        write_table(folder / "data/corpus.parquet", CORPUS, [{"text_id": i, "text": answer(i) * 9} for i in range(5)])
     return rankings_folder(folder) if kind in ("reward", "dpo") else prompts_folder(folder)
 
 

@@ -146,7 +146,8 @@ def test_the_kind_writes_rows_and_a_second_start_the_same_rows(
     assert [(row["prompt_id"], row["sample_index"]) for row in rows] == [(50 + i, j) for i in range(6) for j in (0, 1)]
     assert all(row["num_tokens"] == 12 or row["finished"] for row in rows)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [5, 10, 12] and lines[0]["total_steps"] == 12
+    assert [line["phase"] for line in lines] == ["estimate", "sample", "sample", "sample"]
+    assert [line["step"] for line in lines[1:]] == [5, 10, 12] and lines[0]["total_steps"] == 12
     result = json.loads((folder / "result.json").read_text())
     assert result["outputs"] == {"rows.parquet": sha256(folder / "rows.parquet")}
     for name in ("result.json", "rows.parquet"):

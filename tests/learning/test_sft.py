@@ -39,7 +39,8 @@ def config(path: Path, prompt_format: str = "chat", **changes: Any) -> SFTConfig
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["phase"] == "train"]
 
 
 def test_every_architecture_learns_and_the_result_loads_plainly(

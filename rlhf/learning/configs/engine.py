@@ -22,6 +22,8 @@ class EngineConfig:
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     checkpoint_every: int = 50  # optimiser steps (PPO: iterations) between checkpoints; 0 never
     log_every: int = 1  # steps between metric lines
+    report_to: tuple[Literal["tensorboard", "wandb"], ...] = ()  # metric lines go there too
+    check_memory: bool = True  # False: start even where the estimate is more than what is free
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**63, f"engine.seed: expected 0 <= x < 2^63, found {self.seed}")

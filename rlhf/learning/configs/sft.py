@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
-from rlhf.learning.configs.errors import check_batches, check_evaluation
+from rlhf.learning.configs.errors import check_batches, check_evaluation, require
 
 
 @dataclass(frozen=True)
 class SFTConfig:
-    """Supervised fine-tuning. In: data/demonstrations.parquet. Out: model/."""
+    """Supervised fine-tuning. In: data/demonstrations.parquet, data/corpus.parquet for `mix_share`. Out: model/."""
 
     model: str  # name or path, as `AutoModelForCausalLM.from_pretrained` takes it
     engine: EngineConfig = field(default_factory=EngineConfig)
@@ -24,6 +24,13 @@ class SFTConfig:
     evaluate_every: int = 0
     loss_on: Literal["completion", "all"] = "completion"  # all: pre-training on a mixed corpus
 
+    # Share of each step's rows that are texts of data/corpus.parquet, learned as in pre-training: the model that PPO
+    # starts from is made so (InstructGPT, C.3: 0.1).
+    mix_share: float = 0.0
+
     def __post_init__(self) -> None:
         check_batches(self.model, self.num_epochs, self.batch_size, self.micro_batch_size)
         check_evaluation(self.evaluate_every)
+        require(0 <= self.mix_share < 1, f"mix_share: expected 0 <= x < 1, found {self.mix_share}")
+        longest = self.text.max_prompt_tokens + self.text.max_completion_tokens
+        require(self.mix_share == 0 or longest >= 2, f"text: expected 2 tokens or more for mix_share, found {longest}")
