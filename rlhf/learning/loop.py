@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from rlhf.learning import checkpoint, distributed, lora, reports
 from rlhf.learning.configs import ConfigError, EngineConfig, InputError, OptimizerConfig
 from rlhf.learning.reports import Reports
+from rlhf.learning.schedule import schedule_factor
 from rlhf.learning.tables import sha256, write_table
 
 M = TypeVar("M")  # a micro-batch, of whatever kind the stage makes
@@ -54,22 +55,6 @@ def set_up(engine: EngineConfig) -> torch.device:
 def autocast(engine: EngineConfig, device: torch.device) -> AbstractContextManager[Any]:
     """Forward passes in `engine.precision`; weights, losses and optimiser state stay float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=engine.precision == "bfloat16")
-
-
-def schedule_factor(step: int, total_steps: int, config: OptimizerConfig) -> float:
-    """Share of the peak learning rate at optimiser step `step` (0-based) of `total_steps`.
-
-    Linear warm-up over the first ceil(warmup_share * total_steps) steps, (step + 1) / warm-up steps; then constant,
-    or from 1 down to final_share at the last step, linearly or along half a cosine.
-    """
-    warmup = math.ceil(config.warmup_share * total_steps)
-    if step < warmup:
-        return (step + 1) / warmup
-    if config.schedule == "constant":
-        return 1.0
-    progress = min(1.0, (step - warmup) / max(1, total_steps - 1 - warmup))
-    decay = progress if config.schedule == "linear" else (1 - math.cos(math.pi * progress)) / 2
-    return 1.0 - (1.0 - config.final_share) * decay
 
 
 def epoch_order(num_rows: int, seed: int, epoch: int) -> list[int]:
@@ -293,6 +278,11 @@ class Run:
         """Write rows.parquet; one process of several does."""
         if distributed.is_main():
             write_table(self.folder / "rows.parquet", schema, rows)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a small JSON file into the folder; one process of several does."""
+        if distributed.is_main():
+            checkpoint.replace_text(self.folder / name, json.dumps(value, indent=1))
 
     def finish(self, metrics: Mapping[str, Any], outputs: Sequence[str]) -> None:
         """Hash the outputs (files or directories, relative to the folder) and rename result.json into place."""

@@ -11,7 +11,6 @@ rankings are never trained on and never normalised on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf.learning import checkpoint, distributed, loop, lora, needs, rankings, report, reward_model, safety, tables
+from rlhf.learning import distributed, loop, lora, needs, rankings, report, reward_model, safety, tables
 from rlhf.learning.configs import InputError, RewardConfig
 from rlhf.learning.policy import load_policy, require_room
 from rlhf.learning.preference_losses import davidson_loss, pairwise_loss, rao_kupper_loss, safety_loss, tie_threshold
@@ -91,8 +90,7 @@ def run(folder: Path, config: RewardConfig) -> None:
     scaling = _scaling(training, held_out, scores, config, work)
     labelers = {ranking.row["labeler"] for ranking in training}
     card = report.card(rankings.scored(held_out, scores), rankings.labels(encoded), labelers, scaling)
-    if distributed.is_main():
-        checkpoint.replace_text(folder / "report.json", json.dumps(card, indent=1))
+    work.write_json("report.json", card)
     counts = rankings.counts(encoded, training) | {"tie_threshold": config.tie_threshold}
     metrics = rankings.held_out_accuracy(held_out, scores) | counts | report.headline(card)
     metrics |= safety.held_out(held_out, scores) | best
