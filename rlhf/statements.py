@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Model
 
-Parameter = int | str | datetime | None
+Parameter = int | float | str | datetime | None
 MAX_ID = 2**63 - 1  # no row has a higher one, and SQLite can't be asked for it
 
 
@@ -32,9 +32,11 @@ def change(sql: str, **parameters: Parameter) -> int:
         return int(cursor.rowcount)
 
 
-def locked(sql: str, of: str = "") -> str:
-    """The SELECT, holding its rows until the transaction ends; SQLite has one writer, who holds everything."""
-    return f"{sql} FOR UPDATE {of}" if connection.features.has_select_for_update else sql
+def locked(sql: str, of: str = "", *, no_key: bool = False) -> str:
+    """The SELECT, holding its rows until the transaction ends; SQLite has one writer, who holds everything. With
+    `no_key` others may still refer to the rows."""
+    strength = "FOR NO KEY UPDATE" if no_key else "FOR UPDATE"
+    return f"{sql} {strength} {of}" if connection.features.has_select_for_update else sql
 
 
 def from_json(value: Any) -> Any:

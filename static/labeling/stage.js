@@ -123,7 +123,9 @@ export class Stage {
     this.bar.showSubmit(false);
     part("workspace").replaceChildren(screen);
     delete part("workspace").dataset.assignment;
-    screen.querySelector("button.primary")?.focus();
+    const first = screen.querySelector("button.primary") ?? screen.querySelector("button") ?? screen.querySelector("h2");
+    if (first.matches("h2")) first.tabIndex = -1;
+    first.focus(); // what had it has gone
   }
 
   // What is there already stays, so that looking again takes nobody's focus away.
