@@ -129,8 +129,10 @@ def skip(pool: Pool, who: Access, draw: random.Random) -> bool:
 
 
 def lapse(pool: Pool, who: Access, draw: random.Random) -> bool:
+    """What time does; row by row, as it comes for each."""
     held = Assignment.objects.filter(labeler=who.user, state__in=[State.LEASED, State.RESERVED])
-    return bool(held.update(lease_expires_at=timezone.now() - timedelta(seconds=1)))
+    past = timezone.now() - timedelta(seconds=1)
+    return any([held.filter(pk=pk).update(lease_expires_at=past) for (pk,) in held.values_list("pk")])
 
 
 def pause(pool: Pool, who: Access, draw: random.Random) -> bool:
