@@ -132,7 +132,7 @@ def lapse(pool: Pool, who: Access, draw: random.Random) -> bool:
     """What time does; row by row, as it comes for each."""
     held = Assignment.objects.filter(labeler=who.user, state__in=[State.LEASED, State.RESERVED])
     past = timezone.now() - timedelta(seconds=1)
-    return any([held.filter(pk=pk).update(lease_expires_at=past) for (pk,) in held.values_list("pk")])
+    return sum(held.filter(pk=pk).update(lease_expires_at=past) for (pk,) in held.values_list("pk")) > 0
 
 
 def pause(pool: Pool, who: Access, draw: random.Random) -> bool:
