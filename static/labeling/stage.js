@@ -16,6 +16,7 @@ export class Stage {
   constructor({ api, shelf, bar, clock, ...acts }) {
     Object.assign(this, { api, shelf, bar, clock, acts });
     this.work = null;
+    this.why = ""; // nothing is left for this person, where the server says more than that
     this.isWaiting = false; // for a reply, with nothing new to show
     this.goOn = null; // set while something is shown that the person leaves by going on
   }
@@ -132,7 +133,7 @@ export class Stage {
   #paintNothing() {
     this.empty ??= screens.nothing(() => this.acts.fetchNext());
     if (!this.empty.isConnected) this.#show(this.empty);
-    screens.looked(this.empty);
+    screens.looked(this.empty, this.why);
     this.looking = setTimeout(() => this.#lookAgain(), LOOK_AGAIN_MS);
   }
 
