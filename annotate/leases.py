@@ -90,7 +90,7 @@ def renew(*, access: Access, assignment_id: int, now: datetime) -> Assignment:
     Raises NotYoursAnyMore once it is submitted or skipped.
     """
     with transaction.atomic():
-        steps = sequences.lock(access=access)  # before the assignment, as every turn does
+        steps = _steps(access)
         assignment = own_assignment(access=access, assignment_id=assignment_id)
         refuse_finished(assignment)
         return _renewed(assignment, access, now, {}, steps)
@@ -115,13 +115,18 @@ def save_draft(
         sizes = {"most": f"{MAX_DRAFT_BYTES:,}", "found": f"{size:,}"}
         raise BadDraft(_("expected a draft of at most %(most)s bytes, found %(found)s") % sizes)
     with transaction.atomic():
-        steps = sequences.lock(access=access)
+        steps = _steps(access)
         assignment = own_assignment(access=access, assignment_id=assignment_id)
         refuse_finished(assignment)
         if drafts.is_late(draft, stored=assignment.draft):
             return assignment
         drafts.refuse_overwriting(assignment, draft, follows=follows)
         return _renewed(assignment, access, now, {"draft": draft, "draft_saved_at": now}, steps)
+
+
+def _steps(access: Access) -> Steps:
+    """Locked before the assignment, as every turn does it."""
+    return sequences.lock(project_id=access.project.pk, labeler_id=access.user.pk)
 
 
 def _renewed(
