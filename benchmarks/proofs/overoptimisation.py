@@ -118,7 +118,7 @@ def numbers(found: Mapping[str, Found], sizes: Sizes) -> list[Number]:
         measured, predicted, curve = peaks(kl, gold.mean(1))
         drawn = np.random.default_rng(0).integers(gold.shape[1], size=(sizes.num_bootstrap, gold.shape[1]))
         ratios = [one[1] / one[0] for one in (peaks(kl, gold[:, some].mean(1)) for some in drawn)]
-        low, high = (float(x) for x in np.quantile(ratios, (0.025, 0.975)))
+        low, high = (float(x) for x in np.quantile(ratios, (0.025, 0.975), method="nearest"))  # some are infinite
         best, last = float(gold.mean(1).max()), float(gold[-1].mean())
         fallen = float((gold[int(gold.mean(1).argmax())] - gold[-1]).mean())
         error = 1.96 * float((gold[int(gold.mean(1).argmax())] - gold[-1]).std()) / math.sqrt(gold.shape[1])

@@ -1,8 +1,8 @@
 """Alarms of PPO, GRPO and RLOO: what has gone wrong, most likely why, and what to try, a line each.
 
-Pure functions of the metrics of an iteration and of those before it. The thresholds below were fixed on runs of worlds
-of their own (100 and 101 of benchmarks/proofs/failures.py), others than those that the proofs report; a metric that a
-stage doesn't log raises nothing.
+Pure functions of the metrics of an iteration and of those before it. The thresholds below were fixed on runs of a
+world of its own (seed 100 of benchmarks/proofs/failures.py), which no proof reports; a metric that a stage doesn't log
+raises nothing.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 from rlhf.learning.alarms import check
 from rlhf.learning.loop import Run
 
-_REMEMBERED = 8  # iterations that alarms look back on, besides the first
+_REMEMBERED = 8  # iterations that alarms look back on, besides the first and the newest: a young value model's ten
 
 
 class History:
