@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotate import assignment as assignments
-from annotate import guidelines, leases, people, qualifications, submissions
+from annotate import guidelines, leases, nothing_left, people, qualifications, submissions
 from annotate.answers import CHECKS, BadAnswer, shown_name
 from annotate.assignment import Turn
 from annotate.models import Assignment
@@ -163,8 +163,10 @@ def _turn_json(turn: Turn, access: Access, now: datetime) -> dict[str, Any]:
     def shown(assignment: Assignment | None) -> dict[str, Any] | None:
         return None if assignment is None else task_json(assignment=assignment, progress=progress)
 
+    is_nothing = turn.next is None and turn.confirmed is None
     return {
         "next": shown(turn.next),
+        "why_nothing": nothing_left.why(access=access, now=now) if is_nothing else "",
         "confirmed": turn.confirmed,
         "prefetched": shown(turn.prefetched),
         "progress": progress_json(progress),

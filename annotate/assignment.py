@@ -69,27 +69,27 @@ def next_task(*, access: Access, now: datetime, holds: int | None = None) -> Ass
 
 def next_turn(*, access: Access, now: datetime, holds: int | None = None) -> Turn:
     """As next_task; where the task that the page `holds` already is the one, only its id, as `confirmed`."""
-    standing = _standing(access, now)
+    slots.release_lapsed(now=now, except_of=access.user.pk)
     with transaction.atomic():
-        person = _person(access, now, standing)
+        person = _person(access, now)
         turn = _next(person, holds)
         person.steps.store()
-    return turn if turn is not NOTHING else Turn(next=_last_resort(access, now, standing))
+    return turn if turn is not NOTHING else Turn(next=_last_resort(person))
 
 
 def next_turn_and_prefetch(*, access: Access, now: datetime, holds: int | None = None) -> Turn:
     """As next_turn, with one more task reserved in advance: all that one request of a page needs."""
-    standing = _standing(access, now)
+    slots.release_lapsed(now=now, except_of=access.user.pk)
     with transaction.atomic():
-        person = _person(access, now, standing)
+        person = _person(access, now)
         turn = _next(person, holds)
         if turn.confirmed is not None:
             turn = replace(turn, prefetched=_reserve(person))
         person.steps.store()
     if turn is NOTHING:
-        return Turn(next=_last_resort(access, now, standing))
+        return Turn(next=_last_resort(person))
     # Two new rows in one transaction could wait in a circle for those of somebody who takes the same two.
-    return turn if turn.confirmed is not None else replace(turn, prefetched=_prefetch(access, now, standing))
+    return turn if turn.confirmed is not None else replace(turn, prefetched=_prefetch(access, now))
 
 
 def prefetch(*, access: Access, now: datetime) -> Assignment | None:
@@ -97,7 +97,8 @@ def prefetch(*, access: Access, now: datetime) -> Assignment | None:
 
     One that nobody comes for goes back to the pool and was never seen.
     """
-    return _prefetch(access, now, _standing(access, now))
+    slots.release_lapsed(now=now, except_of=access.user.pk)
+    return _prefetch(access, now)
 
 
 def progress(*, access: Access, now: datetime) -> Progress:
@@ -106,24 +107,23 @@ def progress(*, access: Access, now: datetime) -> Progress:
     return Progress(*counts)
 
 
-def _standing(access: Access, now: datetime) -> Standing:
-    standing = qualifications.standing(access=access)
-    qualifications.refuse_paused(standing)
-    slots.release_lapsed(now=now, except_of=access.user.pk)
-    return standing
-
-
-def _prefetch(access: Access, now: datetime, standing: Standing) -> Assignment | None:
+def _prefetch(access: Access, now: datetime) -> Assignment | None:
     with transaction.atomic():
-        person = _person(access, now, standing)
+        person = _person(access, now)
         assignment = _reserve(person)
         person.steps.store()
     return assignment
 
 
-def _person(access: Access, now: datetime, standing: Standing) -> Person:
-    """With what they hold; what they may not have any more goes back."""
-    person = Person(access, now, standing, sequences.lock(access=access), [])
+def _person(access: Access, now: datetime) -> Person:
+    """With what they hold; what they may not have any more goes back. Raises qualifications.Paused.
+
+    Whether they are paused is read under the lock that a pause takes, too: it comes before this turn or after it.
+    """
+    steps = sequences.lock(project_id=access.project.pk, labeler_id=access.user.pk)
+    standing = qualifications.standing(access=access)
+    qualifications.refuse_paused(standing)
+    person = Person(access, now, standing, steps, [])
     for row in rows(HELD, project=access.project.pk, labeler=access.user.pk):
         held = Held(*row)
         if _may_have(standing, purpose=held.purpose, protocol_id=held.protocol_id):
@@ -199,14 +199,15 @@ def _reserve(person: Person) -> Assignment | None:
     return offers.new_task(person=person, state=State.RESERVED)
 
 
-def _last_resort(access: Access, now: datetime, standing: Standing) -> Assignment | None:
+def _last_resort(asked: Person) -> Assignment | None:
     """A task that the person's start has passed, or one that is only reserved for somebody else."""
+    access, now, standing = asked.access, asked.now, asked.standing
     for _ in range(offers.MAX_ROUNDS):
         missed = offers.missed(access=access, standing=standing, now=now)
         for task_id in missed:
             pool.queue_again(task_ids=[task_id])
         with transaction.atomic():
-            person = _person(access, now, standing)
+            person = _person(access, now)
             own = _next(person, None).next
             found = own or (None if missed else _take_over(person))
             person.steps.store()

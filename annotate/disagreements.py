@@ -6,13 +6,16 @@ A tie against an order counts half. The number is kept with the task, so that th
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 
-from annotate.models import Protocol, Ranking, Task
+from annotate.models import Protocol
 from rlhf.learning.stats.agreement import order_share
+from rlhf.statements import change, from_json, locked, rows
 
 RANKED = (Protocol.Kind.RANK, Protocol.Kind.COMPARE)
+TASK = "SELECT id FROM annotate_task WHERE id = %(task)s"
+ANSWERS = "SELECT ranks FROM annotate_ranking WHERE task_id = %(task)s AND counts AND NOT is_adjudication"
+STORE = "UPDATE annotate_task SET disagreement = %(disagreement)s WHERE id = %(task)s"
 
 
 def note(*, task_ids: Collection[int]) -> None:
@@ -20,13 +23,10 @@ def note(*, task_ids: Collection[int]) -> None:
 
     The tasks are locked first: of two people who answer at once, the second reads what the first has written.
     """
-    list(Task.objects.select_for_update(no_key=True).filter(pk__in=task_ids).order_by("pk").values_list("pk"))
-    given: dict[int, list[list[int]]] = defaultdict(list)
-    answers = Ranking.objects.filter(task__in=task_ids, counts=True, is_adjudication=False)
-    for task_id, ranks in answers.values_list("task_id", "ranks"):
-        given[task_id].append(ranks)
-    for task_id in task_ids:
-        Task.objects.filter(pk=task_id).update(disagreement=disagreement(given[task_id]))
+    for task_id in sorted(task_ids):
+        rows(locked(TASK, no_key=True), task=task_id)
+        answers = [from_json(ranks) for (ranks,) in rows(ANSWERS, task=task_id)]
+        change(STORE, task=task_id, disagreement=disagreement(answers))
 
 
 def disagreement(answers: Sequence[Sequence[int]]) -> float | None:

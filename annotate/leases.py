@@ -10,8 +10,9 @@ from typing import Any, cast
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from annotate import drafts, pool, qualifications
+from annotate import drafts, pool, qualifications, sequences
 from annotate.models import Assignment, Protocol, Task
+from annotate.sequences import Steps
 from annotate.slots import retake
 from rlhf.access import Access
 from rlhf.errors import Refusal
@@ -89,9 +90,10 @@ def renew(*, access: Access, assignment_id: int, now: datetime) -> Assignment:
     Raises NotYoursAnyMore once it is submitted or skipped.
     """
     with transaction.atomic():
+        steps = _steps(access)
         assignment = own_assignment(access=access, assignment_id=assignment_id)
         refuse_finished(assignment)
-        return _renewed(assignment, access, now, {})
+        return _renewed(assignment, access, now, {}, steps)
 
 
 def save_draft(
@@ -113,20 +115,30 @@ def save_draft(
         sizes = {"most": f"{MAX_DRAFT_BYTES:,}", "found": f"{size:,}"}
         raise BadDraft(_("expected a draft of at most %(most)s bytes, found %(found)s") % sizes)
     with transaction.atomic():
+        steps = _steps(access)
         assignment = own_assignment(access=access, assignment_id=assignment_id)
         refuse_finished(assignment)
         if drafts.is_late(draft, stored=assignment.draft):
             return assignment
         drafts.refuse_overwriting(assignment, draft, follows=follows)
-        return _renewed(assignment, access, now, {"draft": draft, "draft_saved_at": now})
+        return _renewed(assignment, access, now, {"draft": draft, "draft_saved_at": now}, steps)
 
 
-def _renewed(assignment: Assignment, access: Access, now: datetime, changes: dict[str, Any]) -> Assignment:
+def _steps(access: Access) -> Steps:
+    """Locked before the assignment, as every turn does it."""
+    return sequences.lock(project_id=access.project.pk, labeler_id=access.user.pk)
+
+
+def _renewed(
+    assignment: Assignment, access: Access, now: datetime, changes: dict[str, Any], steps: Steps
+) -> Assignment:
     if assignment.state == State.EXPIRED:
         if qualifications.standing(access=access).paused is None:
             retake(assignment=assignment, state=State.LEASED)
-    else:
-        assignment.state = State.LEASED  # a prefetched task that is worked on is on the screen
+    elif assignment.state == State.RESERVED:  # a prefetched task that is worked on is on the screen: it was begun
+        assignment.state = State.LEASED
+        steps.count(assignment.task.protocol_id)
+        steps.store()
     assignment.lease_expires_at = expiry(minutes=assignment.task.protocol.lease_minutes, now=now)
     for name, value in changes.items():
         setattr(assignment, name, value)

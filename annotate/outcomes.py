@@ -13,11 +13,12 @@ from rlhf import evaluations, prompts
 from rlhf.access import Access
 from rlhf.errors import Refusal
 from rlhf.models import Verdict
-from rlhf.statements import rows
+from rlhf.statements import Insert, rows
 
 SHOWN = """
     SELECT completion_id, names_itself FROM annotate_taskcompletion WHERE task_id = %(task)s ORDER BY "index"
 """
+RANKINGS = Insert(Ranking)
 WRITTEN_HERE = "labeler"  # source of prompts that labelers wrote
 
 
@@ -78,7 +79,7 @@ def _add_ranking(access: Access, submission: Submission, counts: bool) -> None:
     id_of = dict(zip(KEYS, assignment.order_shown, strict=False))
     rank_of = {id_of[key]: rank for key, rank in body["ranks"].items()}
     edited = body.get("edited")
-    ranking = Ranking.objects.create(
+    ranking: Ranking = RANKINGS.create(
         project_id=task.project_id, task=task, prompt_id=task.prompt_id, submission=submission,
         completion_ids=[pk for pk, _names in shown], ranks=[rank_of[pk] for pk, _names in shown],
         strength=body.get("strength"), all_bad=body.get("all_bad", False),

@@ -3,8 +3,9 @@
 The answers stay, as QUARANTINED; their tasks are open again for others. Who may go on starts afresh. Answers that are
 to count again take their slot back where one is free; the others become surplus.
 
-Locks are taken in the order of a submit: assignments, tasks, then the profile, and several of a kind by their ids.
-Tasks are locked without their keys: somebody who reserves one looks at its key at commit, and must not wait there.
+Locks are taken in the order of a turn and of a submit: the sequence, assignments, tasks, then the profile, and several
+of a kind by their ids. Tasks are locked without their keys: somebody who reserves one looks at its key at commit, and
+must not wait there.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Value, When
 
-from annotate import disagreements, pool, slots
+from annotate import disagreements, pool, sequences, slots
 from annotate.models import Assignment, Demonstration, LabelerProfile, Ranking, Submission, Task
 from rlhf import evaluations
 from rlhf.models import Membership, Project, Verdict
@@ -31,6 +32,7 @@ def pause(*, project: Project, labeler: User, reason: str, by: User | None = Non
     if profile.paused_at is not None:
         return False
     with transaction.atomic():
+        sequences.lock(project_id=project.pk, labeler_id=labeler.pk)  # no turn of theirs is under way, nor begins
         own = Assignment.objects.filter(task__project=project, labeler=labeler)
         held = _locked(own.filter(state__in=slots.ON_LEASE))
         recent = _locked(_recent(own, profile))  # with what was on lease a moment ago, and is answered now

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotate.models import Sequence
-from rlhf.access import Access
 from rlhf.statements import change, from_json, locked, rows
 
 MINE = "SELECT id, places FROM annotate_sequence WHERE project_id = %(project)s AND labeler_id = %(labeler)s"
@@ -53,13 +52,12 @@ class Steps:
         return places
 
 
-def lock(*, access: Access) -> Steps:
+def lock(*, project_id: int, labeler_id: int) -> Steps:
     """Call it in a transaction; the row stays locked until that ends."""
-    mine = {"project": access.project.pk, "labeler": access.user.pk}
-    found = rows(locked(MINE), **mine)
+    found = rows(locked(MINE), project=project_id, labeler=labeler_id)
     if not found:
-        Sequence.objects.get_or_create(project=access.project, labeler=access.user)
-        found = rows(locked(MINE), **mine)
+        Sequence.objects.get_or_create(project_id=project_id, labeler_id=labeler_id)
+        found = rows(locked(MINE), project=project_id, labeler=labeler_id)
     ((pk, places),) = found
     return Steps(pk, from_json(places))
 

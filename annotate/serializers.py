@@ -103,6 +103,7 @@ class HoldsSerializer(serializers.Serializer[dict[str, Any]]):
 
 class NextSerializer(serializers.Serializer[dict[str, Any]]):
     next = TaskSerializer(allow_null=True)
+    why_nothing = serializers.CharField(help_text="in words, where tasks are open and none of them is for you now")
     confirmed = serializers.IntegerField(allow_null=True, help_text="the held assignment, where it is yours now")
     prefetched = TaskSerializer(allow_null=True, help_text="reserved for your next turn, for a minute")
     progress = ProgressSerializer()

@@ -27,7 +27,7 @@ from annotate.slots import retake
 from rlhf.access import Access
 from rlhf.errors import Refusal
 from rlhf.models import Completion
-from rlhf.statements import change, rows
+from rlhf.statements import Insert, change, rows
 
 __all__ = ("KEYS", "Answer", "BadAnswer", "NothingToUndo", "Stored", "SubmissionReused", "submit", "undo")
 
@@ -45,6 +45,7 @@ COUNTED = """
         state = CASE WHEN num_submitted >= overlap - 1 THEN 'done' ELSE state END
     WHERE id = %(id)s AND state = 'open' RETURNING num_submitted
 """
+SUBMISSIONS = Insert(Submission)
 REVISABLE = (State.SUBMITTED, State.SURPLUS)
 
 
@@ -148,7 +149,7 @@ def _submit(access: Access, assignment_id: int, answer: Answer, now: datetime) -
     sheet = _sheet(assignment)
     body = answers.checked(sheet=sheet, given=answer.given)
     counts = _count(access, assignment) if last is None else assignment.state == State.SUBMITTED
-    submission = Submission.objects.create(
+    submission: Submission = SUBMISSIONS.create(
         assignment=assignment, project=access.project, labeler=access.user, submission_id=answer.submission_id,
         body=body, body_sha256=_sha256(body), revision=last.revision + 1 if last else 1,
         protocol_revision=assignment.protocol_revision, guideline_revision=sheet.questions.guideline_revision,

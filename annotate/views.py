@@ -23,11 +23,12 @@ from rlhf.models import Scope
 @never_cache  # a page out of the back button's cache would show a task that was answered
 @ensure_csrf_cookie
 def label(request: HttpRequest, project: str) -> HttpResponse:
-    """Context: project, role, task (as the labeling API shows it, or None), progress, and why the person is paused."""
+    """Context: project, role, task (as the labeling API shows it, or None), progress; why_nothing, paused: in words."""
     who = access(request=request, project=project, roles=LABELERS, scope=Scope.LABEL)
     shown, paused = _task(who)
-    context = {"project": who.project, "role": who.role, "paused": paused}
-    return render(request, "annotate/label.html", {**context, "task": shown["next"], "progress": shown["progress"]})
+    context = {"project": who.project, "role": who.role, "paused": paused, "task": shown["next"]}
+    said = {"progress": shown["progress"], "why_nothing": shown["why_nothing"]}
+    return render(request, "annotate/label.html", {**context, **said})
 
 
 def _task(who: Access) -> tuple[dict[str, Any], str | None]:
@@ -35,4 +36,4 @@ def _task(who: Access) -> tuple[dict[str, Any], str | None]:
     try:
         return next_json(access=who, now=timezone.now()), None
     except Paused as refusal:
-        return {"next": None, "progress": None}, refusal.extra["paused"]
+        return {"next": None, "progress": None, "why_nothing": ""}, refusal.extra["paused"]

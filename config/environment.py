@@ -139,8 +139,18 @@ def database(url: str, sqlite_path: Path) -> dict[str, Any]:
         "PORT": port or "",
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": options,
+        "OPTIONS": {**options, **_preparing(options.get("prepare_threshold", "5"))},
     }
+
+
+def _preparing(threshold: str) -> dict[str, Any]:
+    """Statements are prepared once they ran so often on a connection: a labeler's round trip is a dozen short ones, and
+    planning each costs more than running it. `off` is for poolers that can't hand prepared statements on."""
+    if threshold == "off":
+        return {"prepare_threshold": None}
+    if not threshold.isdecimal():
+        raise ImproperlyConfigured(f"DATABASE_URL: prepare_threshold: expected a number or off, found {threshold!r}")
+    return {"server_side_binding": True, "prepare_threshold": int(threshold)}
 
 
 def _sqlite(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Model
 
-Parameter = int | str | datetime | None
+Parameter = int | float | str | datetime | None
 MAX_ID = 2**63 - 1  # no row has a higher one, and SQLite can't be asked for it
 
 
@@ -32,9 +32,11 @@ def change(sql: str, **parameters: Parameter) -> int:
         return int(cursor.rowcount)
 
 
-def locked(sql: str, of: str = "") -> str:
-    """The SELECT, holding its rows until the transaction ends; SQLite has one writer, who holds everything."""
-    return f"{sql} FOR UPDATE {of}" if connection.features.has_select_for_update else sql
+def locked(sql: str, of: str = "", *, no_key: bool = False) -> str:
+    """The SELECT, holding its rows until the transaction ends; SQLite has one writer, who holds everything. With
+    `no_key` others may still refer to the rows."""
+    strength = "FOR NO KEY UPDATE" if no_key else "FOR UPDATE"
+    return f"{sql} {strength} {of}" if connection.features.has_select_for_update else sql
 
 
 def from_json(value: Any) -> Any:
@@ -80,6 +82,28 @@ class Joined:
                 for convert in (*connection.ops.get_db_converters(column), *column.get_db_converters(connection))
             ]
         return self.converters[kind]
+
+
+class Insert:
+    """The INSERT of a model's rows: an objects.create that is written once."""
+
+    def __init__(self, model: type[Model]) -> None:
+        meta = model._meta
+        self.model = model
+        self.fields = [field for field in meta.local_concrete_fields if not field.primary_key]
+        columns = ", ".join(f'"{field.column}"' for field in self.fields)
+        values = ", ".join("%s" for _ in self.fields)
+        self.sql = f'INSERT INTO "{meta.db_table}" ({columns}) VALUES ({values}) RETURNING "{meta.pk.column}"'  # noqa: S608 (ours)
+
+    def create(self, **values: Any) -> Any:
+        """The instance, stored. Raises IntegrityError as the ORM does."""
+        made = self.model(**values)
+        prepared = [field.get_db_prep_save(field.pre_save(made, True), connection) for field in self.fields]
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, prepared)
+            (made.pk,) = cursor.fetchone()
+        made._state.adding, made._state.db = False, connection.alias
+        return made
 
 
 def _stored(parameters: dict[str, Parameter]) -> dict[str, Any]:

@@ -76,4 +76,4 @@ function inlined(id) {
 const page = labelingPage(part("labeling"));
 listen(page);
 if (inlined("paused-data") !== null) page.stage.pause(inlined("paused-data"));
-else page.flow.begin({ task: inlined("task-data"), progress: inlined("progress-data") });
+else page.flow.begin({ task: inlined("task-data"), progress: inlined("progress-data"), why_nothing: inlined("why-data") });

@@ -6,6 +6,9 @@ the page does it. A cycle is one submit: it stores the answer, makes the prefetc
 another one. CPU is that of the server's whole process tree; the database's own is shown beside it. `next` is the first
 task of people who just came. The veteran has seen nine tenths of the pool. Clients run on the same machine.
 
+Each is measured in ROUNDS rounds, turn about, because a shared machine is at times half as fast as a moment before; the
+yardstick, a fixed loop that is timed before each of them, shows it. Medians, and in brackets the best round.
+
 Prints a table, and writes it with all numbers to benchmarks/results/labeling.{md,json}.
 """
 
@@ -34,6 +37,7 @@ SIZES = (1_000, 100_000, 1_000_000)
 NUM_LABELERS = 20
 NUM_NEWCOMERS = 60
 WARM_UP = 20  # cycles that are not measured
+ROUNDS = 5
 
 
 def main() -> None:
@@ -43,7 +47,7 @@ def main() -> None:
     parser.add_argument("--databases", nargs="+", choices=["sqlite", "postgresql"], default=["sqlite", "postgresql"])
     parser.add_argument("--results", type=Path, default=Path(__file__).parent.parent / "results")
     asked = parser.parse_args()
-    num_cycles = (150, 15) if asked.quick else (500, 50)
+    num_cycles = (40, 6) if asked.quick else (120, 20)  # of one round
     console, started, found = Console(), time.monotonic(), []
     load = os.getloadavg()[0]
     for database in asked.databases:
@@ -66,27 +70,37 @@ def measure(
     first = [clients.Labeler(url, session) for session in newcomers]
     for labeler in first:
         labeler.next()
+    who = {"alone": [one], "veteran": [veteran], "crowd": crowd}
+    labelers = {name: _begun(url, of_them) for name, of_them in who.items()}
+    of_veteran = min(num_alone, (num_tasks // 10 - 2 * WARM_UP) // ROUNDS)
+    num_cycles = {"alone": num_alone, "veteran": of_veteran, "crowd": num_each}
+    rounds = [
+        {name: _measured(labelers[name], pids, num_cycles[name]) for name in who} for _ in range(ROUNDS)
+    ]  # turn about
     return {
         "next": report.quantiles([labeler.seconds["next"][0] for labeler in first[5:]]),
-        "alone": _measured(url, [one], pids, num_alone),
-        "veteran": _measured(url, [veteran], pids, min(num_alone, num_tasks // 10 - 2 * WARM_UP)),
-        "crowd": _measured(url, crowd, pids, num_each),
+        **{name: report.summary([found[name] for found in rounds]) for name in who},
     }
 
 
-def _measured(url: str, sessions: list[str], pids: dict[str, int], num_cycles: int) -> dict[str, Any]:
+def _begun(url: str, sessions: list[str]) -> list[clients.Labeler]:
     labelers = [clients.Labeler(url, session) for session in sessions]
     clients.begin(labelers)
     clients.work(labelers, max(1, WARM_UP // len(labelers)))
+    return labelers
+
+
+def _measured(labelers: list[clients.Labeler], pids: dict[str, int], num_cycles: int) -> dict[str, Any]:
     for labeler in labelers:
         labeler.seconds["submit"].clear()
+    yardstick = report.yardstick_ms()
     before = {name: _cpu_seconds(pid) for name, pid in pids.items()}
     wall = clients.work(labelers, num_cycles)
     spent = {name: _cpu_seconds(pid) - before[name] for name, pid in pids.items()}
     seconds = [second for labeler in labelers for second in labeler.seconds["submit"]]
     return {
-        "submit": report.quantiles(seconds),
-        "cycles": len(seconds),
+        "seconds": seconds,
+        "yardstick_ms": yardstick,
         "cycles_per_s": len(seconds) / wall,
         **{f"{name}_cpu_ms": 1e3 * value / len(seconds) for name, value in spent.items()},
     }

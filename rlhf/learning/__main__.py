@@ -1,5 +1,7 @@
 """`python -m rlhf.learning KIND FOLDER`: one run, from a folder to the same folder.
 
+With several processes: `torchrun --standalone --nproc-per-node N -m rlhf.learning KIND FOLDER`.
+
 Exit codes: 0 done; 2 bad input, told in one sentence on standard error; 3 stopped by SIGTERM, with a checkpoint to go
 on from (or before the first step); anything else is a crash.
 """
@@ -44,12 +46,18 @@ def main(arguments: list[str]) -> int:
         config = configs.read(kind, folder / "config.json")
         importlib.import_module(STAGES[kind]).run(folder, config)
     except configs.InputError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        _say(" ".join(str(error).split()))
         return BAD_INPUT
     except checkpoint.Stopped as stop:
-        print(stop, file=sys.stderr)
+        _say(str(stop))
         return STOPPED
     return DONE
+
+
+def _say(sentence: str) -> None:
+    """Once, where torchrun started several processes that all found the same."""
+    if os.environ.get("RANK", "0") == "0":
+        print(sentence, file=sys.stderr)
 
 
 def _stop_at_once(*_: object) -> None:
@@ -57,6 +65,8 @@ def _stop_at_once(*_: object) -> None:
 
 
 if __name__ == "__main__":
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # one of several, started by torchrun: with which it is to end
+        lifeline.die_with(os.getppid())
     if lifeline.ENVIRONMENT in os.environ:  # started cold by a worker, with which it is to end
         lifeline.die_with(os.getppid())
         lifeline.watch(int(os.environ[lifeline.ENVIRONMENT]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from rlhf.learning import reward_model, tables
+from rlhf.learning import lora, reward_model, tables
 from rlhf.learning import rewards as worth
 from rlhf.learning.configs import InputError, PPOConfig, TextConfig
 from rlhf.learning.policy import Policy, load_policy, require_room
@@ -28,7 +28,7 @@ class Networks:
     """The networks of a run; only policy and value are trained."""
 
     policy: Policy
-    reference: PreTrainedModel
+    reference: PreTrainedModel  # with LoRA it may be the policy's own model, asked with the adapter off
     sft: PreTrainedModel
     value: RewardModel
     rewards: Rewards
@@ -43,14 +43,21 @@ def load(folder: Path, config: PPOConfig, device: torch.device) -> Networks:
     """
     policy = load_policy(config.model, device)
     require_room(policy.model, config.text)
-    start = load_policy(config.model, device)  # from disk again: a resumed policy has moved
+    if config.lora is None:
+        start = load_policy(config.model, device)  # from disk again: a resumed policy has moved
+    else:
+        lora.add(policy.model, config.lora, config.engine.seed)
+        start = policy  # with the adapter off
     sft = start if config.sft_model == config.model else load_policy(config.sft_model, device)
     targets = folder / "data" / "targets.parquet"
     rewards = worth.load(config.rewards, config.reward_model, config.model, policy.tokenizer, targets, device)
     value = reward_model.load_trained(config.reward_model, device)
+    if config.lora is not None:
+        lora.add(value.network, config.lora, config.engine.seed + 1, reward_model.HEAD)
     require_same_tokens(config.model, policy.tokenizer, config.sft_model, sft.tokenizer)
-    for frozen in (start.model, sft.model):
-        frozen.requires_grad_(False)
+    for frozen in (start, sft):
+        if frozen is not policy:
+            frozen.model.requires_grad_(False)
     held_out = None
     if config.held_out_reward_model is not None:
         held_out = reward_model.load_trained(config.held_out_reward_model, device)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rlhf.learning import checkpoint, loop, needs, reward_model, scoring, tables
+from rlhf.learning import checkpoint, distributed, loop, needs, reward_model, scoring, tables
 from rlhf.learning.bag import merge, next_round
 from rlhf.learning.configs import BestOfNConfig, InputError
 from rlhf.learning.journal import NAME as JOURNAL
@@ -50,12 +50,14 @@ def run(folder: Path, config: BestOfNConfig) -> None:
         raise NothingChosen(f"{path}: found no prompt of the train split, expected at least one")
     work = loop.Run(folder, "best_of_n", config.engine, num_steps(len(prompts), config.batch_size, config.num_epochs))
     if not (folder / "rows.parquet").exists():
-        checkpoint.cut_metrics(folder, -1)  # an attempt that was stopped while it sampled; this one samples anew
+        if distributed.is_main():
+            checkpoint.cut_metrics(folder, -1)  # an attempt that was stopped while it sampled; this one samples anew
         work.log_first("estimate", estimate)
         rows, bag = _sample_and_score(policy, prompts, work, config)
-        if config.bag_size:
+        if config.bag_size and distributed.is_main():
             tables.write_table(folder / "bag.parquet", tables.BAG, bag)
-        tables.write_table(folder / "rows.parquet", tables.BEST_OF_N_ROWS, rows)  # last: it says that all this is done
+        work.write_rows(tables.BEST_OF_N_ROWS, rows)  # last: it says that all this is done
+        distributed.wait_for_all()
     rows = tables.read_table(folder / "rows.parquet", tables.BEST_OF_N_ROWS)
     bag = tables.read_table(folder / "bag.parquet", tables.BAG) if config.bag_size else []
     # 2. SFT on the best.
@@ -104,7 +106,7 @@ def _sample_and_score(
     """Rows of tables.BEST_OF_N_ROWS and tables.BAG."""
     rows = _sample(policy, prompts, work, config)
     model = reward_model.load_trained(config.reward_model, policy.model.device)
-    scorer, journal = scoring.scorer_of(model), Journal(work.folder / JOURNAL)
+    scorer, journal = scoring.scorer_of(model), Journal(work.folder / JOURNAL, writes=distributed.is_main())
     path = work.folder / "data" / "bag.parquet"
     old = tables.read_table(path, tables.BAG) if config.bag_size and path.exists() else []
     messages = {row["prompt_id"]: row["prompt"] for row in (*old, *prompts)}
@@ -150,9 +152,8 @@ def _sample(
             samples = sample_locally(policy, prompts, sampling, config.text, engine, on_batch)
         else:
             as_read = reader(policy.model, policy.tokenizer, config.text, PROMPT)
-            samples = sample_by_server(
-                config.model, as_read, prompts, sampling, engine.seed, work.folder, on_batch, work.stop_if_asked
-            )
+            ask = partial(sample_by_server, config.model, as_read, prompts, sampling, engine.seed, work.folder)
+            samples = distributed.from_main(partial(ask, on_batch, work.stop_if_asked))
         first = number * sampling.num_samples
         found += [
             row | {"sample_index": first + row["sample_index"], "temperature": temperature}

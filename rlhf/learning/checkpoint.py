@@ -89,8 +89,8 @@ def cut_metrics(folder: Path, step: int) -> None:
     replace_text(path, "".join(kept))
 
 
-def environment_of(num_threads: int, device: str) -> dict[str, str]:
-    """What must be equal for a run to resume exactly: versions, threads, processor, device."""
+def environment_of(num_threads: int, device: str, num_processes: int = 1) -> dict[str, str]:
+    """What must be equal for a run to resume exactly: versions, threads, processor, device, processes."""
     return {
         "python": platform.python_version(),
         "torch": metadata.version("torch"),
@@ -98,6 +98,7 @@ def environment_of(num_threads: int, device: str) -> dict[str, str]:
         "num_threads": str(num_threads),
         "processor": _processor(),
         "device": device,
+        "num_processes": str(num_processes),
     }
 
 

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf.learning import loop, needs, rankings, tables
+from rlhf.learning import distributed, loop, lora, needs, rankings, tables
 from rlhf.learning.configs import DPOConfig, InputError
 from rlhf.learning.forward import completion_log_probabilities
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.preference_losses import dpo_loss, ipo_loss, kto_loss
+from rlhf.learning.preparation import prepare
 from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
 from rlhf.learning.reading import reader
 from rlhf.learning.selection import Selection
@@ -40,7 +41,7 @@ class Networks:
     """The policy, which is trained, and the weights that it started from."""
 
     policy: Policy
-    reference: PreTrainedModel
+    reference: PreTrainedModel  # with LoRA the policy's own model, which `log_ratios` asks with the adapter off
 
 
 def run(folder: Path, config: DPOConfig) -> None:
@@ -51,7 +52,12 @@ def run(folder: Path, config: DPOConfig) -> None:
     rows = rankings.read(folder / "data" / "rankings.parquet")
     policy = load_policy(config.model, device)
     require_room(policy.model, config.text)
-    reference = load_policy(config.model, device).model.requires_grad_(False)
+    if config.lora is not None:
+        lora.add(policy.model, config.lora, config.engine.seed)
+        reference = policy.model  # with the adapter off
+    else:
+        reference = load_policy(config.model, device).model.requires_grad_(False)
+    prepare(config.engine, policy.model, reference)
     networks = Networks(policy, reference)
     as_read = reader(policy.model, policy.tokenizer, config.text, rankings.RANKING)
     encoded = rankings.encode_rankings(as_read, rows, labeler_weights=config.labeler_weights)
@@ -82,7 +88,7 @@ def run(folder: Path, config: DPOConfig) -> None:
     # 4. Results.
     best = selection.restore()
     scores = _implicit_rewards(networks, held_out, config)
-    tables.write_table(folder / "rows.parquet", tables.REWARD_ROWS, rankings.scored_rows(held_out, scores[:, None]))
+    work.write_rows(tables.REWARD_ROWS, rankings.scored_rows(held_out, scores[:, None]))
     save_policy(policy, folder / "model")
     report = rankings.held_out_accuracy(held_out, scores.tolist()) | rankings.counts(encoded, training) | best
     work.finish(report, ["model", "rows.parquet"])
@@ -91,7 +97,7 @@ def run(folder: Path, config: DPOConfig) -> None:
 def log_ratios(networks: Networks, batch: Batch, of_mean: bool) -> Tensor:
     """log pi - log pi_ref of each completion, (B,), nats: sums over its tokens, or means where `of_mean`."""
     of_policy = completion_log_probabilities(networks.policy.model, batch)
-    with torch.no_grad():
+    with torch.no_grad(), lora.start_of(networks.reference, networks.policy.model):
         of_reference = completion_log_probabilities(networks.reference, batch)
     sums = (of_policy - of_reference).sum(1)
     return sums / batch.completion_mask.sum(1) if of_mean else sums
@@ -145,9 +151,10 @@ def _train_step(
         sums["reward_rejected"] += float(rewards[part.losers].sum()) / num_pairs
         return loss_of(found, part, kl, config)
 
-    parts = (collate(part, networks.policy.pad_id, device) for part in rankings.parts(chosen, config.micro_batch_size))
+    size = distributed.micro_batch_size(config.micro_batch_size, len(chosen))
+    parts = (collate(part, networks.policy.pad_id, device) for part in rankings.parts(chosen, size))
     total_weight = sum(ranking.weight for ranking in chosen)
-    loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids)
+    loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids, sums)
     learning_rate = learner.learning_rate
     gradient_norm = learner.apply([ranking.row["ranking_id"] for ranking in chosen])
     step = {"loss": loss, "learning_rate": learning_rate, "gradient_norm": gradient_norm}

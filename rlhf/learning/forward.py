@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from rlhf.learning import distributed
 from rlhf.learning.attention import NAME, can_pack
 from rlhf.learning.text import Batch, Encoded, right_pad
 
@@ -72,6 +73,12 @@ def token_log_probabilities(
     chunk = max(1, LOGITS_CHUNK_BYTES // (4 * vocabulary))
     if len(targets) <= chunk:
         return of_tokens(predicting_logits(model, batch), targets, temperature, with_entropy)
+    return distributed.inside(model, lambda: _in_chunks(model, batch, targets, chunk, temperature, with_entropy))
+
+
+def _in_chunks(
+    model: PreTrainedModel, batch: Batch, targets: Tensor, chunk: int, temperature: float, with_entropy: bool
+) -> tuple[Tensor, Tensor]:
     hidden = predicting_hidden_states(model, batch)  # (N, d)
     head = output_head(model)
     found, entropies = [], []

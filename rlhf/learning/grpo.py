@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf.learning import loop, needs
+from rlhf.learning import distributed, loop, lora, needs
 from rlhf.learning import rewards as worth
 from rlhf.learning.actors import read_training_prompts
 from rlhf.learning.advantages import group_advantages
@@ -29,6 +29,7 @@ from rlhf.learning.history import History
 from rlhf.learning.losses import PolicyLoss, grpo_loss, kl_estimate, rloo_loss
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.ppo import end_of_text_rule
+from rlhf.learning.preparation import prepare
 from rlhf.learning.rewards import Rewards
 from rlhf.learning.rollouts import Rollouts, micro_batches, minibatches, prompts_of_iteration, roll_out, take
 from rlhf.learning.sampling import Prompt
@@ -40,7 +41,7 @@ class Networks:
     """The networks of a run; only the policy is trained."""
 
     policy: Policy
-    reference: PreTrainedModel
+    reference: PreTrainedModel  # with LoRA the policy's own model, which `measure` asks with the adapter off
     rewards: Rewards
 
 
@@ -81,7 +82,11 @@ def run(folder: Path, config: GRPOConfig) -> None:
 def _load(folder: Path, config: GRPOConfig, device: torch.device) -> Networks:
     policy = load_policy(config.model, device)
     require_room(policy.model, config.text)
-    reference = load_policy(config.model, device).model.requires_grad_(False)  # from disk: a resumed policy has moved
+    if config.lora is not None:
+        lora.add(policy.model, config.lora, config.engine.seed)
+        reference = policy.model  # with the adapter off
+    else:
+        reference = load_policy(config.model, device).model.requires_grad_(False)  # from disk: a resumed one has moved
     rewards = worth.load(
         config.rewards,
         config.reward_model,
@@ -90,6 +95,7 @@ def _load(folder: Path, config: GRPOConfig, device: torch.device) -> Networks:
         folder / "data" / "targets.parquet",
         device,
     )
+    prepare(config.engine, policy.model, reference, *(model.network for model in worth.models(rewards)))
     return Networks(policy, reference, rewards)
 
 
@@ -170,14 +176,19 @@ def measure(
     shape, device = rollouts.batch.completion_mask.shape, rollouts.finished.device
     empty = torch.zeros(shape, device=device)
     measured = Measured(empty, empty.clone(), empty.clone(), by_update)
-    for rows in partition:
+    mine = distributed.share(partition)
+    for rows, _ in mine:
         batch = take(rollouts.batch, rows)
         width = batch.completion_mask.shape[1]
         if not by_update:
             found, entropies = completion_log_probabilities_and_entropy(networks.policy.model, batch, temperature)
             measured.log_probabilities[rows, :width], measured.entropies[rows, :width] = found, entropies
-        of_reference = completion_log_probabilities(networks.reference, batch, temperature)
+        with lora.start_of(networks.reference, networks.policy.model):
+            of_reference = completion_log_probabilities(networks.reference, batch, temperature)
         measured.reference_log_probabilities[rows, :width] = of_reference
+    merged = [measured.reference_log_probabilities]
+    merged += [] if by_update else [measured.log_probabilities, measured.entropies]
+    distributed.merge([rows for rows, counts in mine if counts], *merged)
     return measured
 
 
@@ -206,8 +217,11 @@ def _update(
 
     parts = micro_batches(rollouts.batch, rows, config.micro_batch_size)
     metrics["policy_loss"] = loop.accumulate(
-        parts, loss_of, 1.0, lambda part: [rollouts.batch.row_ids[row] for row in part]
+        parts, loss_of, 1.0, lambda part: [rollouts.batch.row_ids[row] for row in part], metrics
     )
+    if measured.by_update:
+        done = [part for part, counts in distributed.share(parts) if counts]
+        distributed.merge(done, measured.log_probabilities, measured.entropies)
     metrics["gradient_norm"] = learner.apply([rollouts.batch.row_ids[row] for row in rows])
     return metrics
 

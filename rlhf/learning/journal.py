@@ -18,8 +18,11 @@ NAME = "journal.jsonl"
 class Journal:
     """Values by key, in memory and in the file."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
+        """Args:
+        writes: False for one of several processes that make the same entries, of which another writes them.
+        """
+        self.path, self.writes = path, writes
         self.values: dict[str, Any] = {}
         if not path.exists():
             return
@@ -44,8 +47,9 @@ class Journal:
     def put_all(self, entries: Mapping[str, Any]) -> None:
         self.values |= entries
         lines = [json.dumps({"key": key, "value": value}) + "\n" for key, value in entries.items()]
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("".join(lines))
+        if self.writes:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write("".join(lines))
 
 
 def key_of(*parts: Any) -> str:

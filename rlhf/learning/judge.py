@@ -46,7 +46,7 @@ def run(folder: Path, config: JudgeConfig) -> None:
     normalised = model.normalised(raw).tolist()
     probabilities = torch.sigmoid(raw[:, 0] - raw[:, 1]).tolist()
     rows = _rows(pairs, normalised, probabilities)
-    tables.write_table(folder / "rows.parquet", tables.JUDGE_ROWS, rows)
+    work.write_rows(tables.JUDGE_ROWS, rows)
     work.finish(_report(rows), ["rows.parquet"])
 
 

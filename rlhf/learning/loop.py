@@ -21,10 +21,11 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from rlhf.learning import checkpoint, reports
+from rlhf.learning import checkpoint, distributed, lora, reports
 from rlhf.learning.configs import ConfigError, EngineConfig, InputError, OptimizerConfig
 from rlhf.learning.reports import Reports
-from rlhf.learning.tables import sha256
+from rlhf.learning.schedule import schedule_factor
+from rlhf.learning.tables import sha256, write_table
 
 M = TypeVar("M")  # a micro-batch, of whatever kind the stage makes
 
@@ -48,28 +49,12 @@ def set_up(engine: EngineConfig) -> torch.device:
     if use_cuda:  # CPU kernels are deterministic at a fixed thread count
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS isn't; read when CUDA starts
         torch.use_deterministic_algorithms(True, warn_only=True)
-    return torch.device("cuda" if use_cuda else "cpu")
+    return distributed.start(torch.device("cuda" if use_cuda else "cpu"))
 
 
 def autocast(engine: EngineConfig, device: torch.device) -> AbstractContextManager[Any]:
     """Forward passes in `engine.precision`; weights, losses and optimiser state stay float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=engine.precision == "bfloat16")
-
-
-def schedule_factor(step: int, total_steps: int, config: OptimizerConfig) -> float:
-    """Share of the peak learning rate at optimiser step `step` (0-based) of `total_steps`.
-
-    Linear warm-up over the first ceil(warmup_share * total_steps) steps, (step + 1) / warm-up steps; then constant,
-    or from 1 down to final_share at the last step, linearly or along half a cosine.
-    """
-    warmup = math.ceil(config.warmup_share * total_steps)
-    if step < warmup:
-        return (step + 1) / warmup
-    if config.schedule == "constant":
-        return 1.0
-    progress = min(1.0, (step - warmup) / max(1, total_steps - 1 - warmup))
-    decay = progress if config.schedule == "linear" else (1 - math.cos(math.pi * progress)) / 2
-    return 1.0 - (1.0 - config.final_share) * decay
 
 
 def epoch_order(num_rows: int, seed: int, epoch: int) -> list[int]:
@@ -118,7 +103,8 @@ class Learner:
         Raises:
             NonFiniteLoss: the norm is not finite; no weight was changed.
         """
-        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm))
+        distributed.sum_gradients(self.parameters)
+        norm = distributed.clip(self.parameters, self.config.max_grad_norm)
         if not math.isfinite(norm):
             raise NonFiniteLoss(
                 f"found a gradient norm of {norm} at optimiser step {self.step}, expected a finite one; "
@@ -137,15 +123,18 @@ def accumulate(
     loss_sum: Callable[[M], Tensor],
     count: float,
     row_ids: Callable[[M], Sequence[int]],
+    sums: dict[str, float] | None = None,
 ) -> float:
     """Gradients of (sum of all losses) / count, a micro-batch at a time.
 
     `count` is that of the whole batch (tokens, rankings), so that any partition into micro-batches gives the same
-    gradient; a mean per micro-batch would weigh short ones more.
+    gradient; a mean per micro-batch would weigh short ones more. Of several processes each takes its share of the
+    micro-batches; loss and sums are those of all.
 
     Args:
         loss_sum: the summed (not averaged) loss of a micro-batch, a scalar.
         row_ids: the rows of a micro-batch, for the message when its loss is not finite.
+        sums: numbers that `loss_sum` adds to, beside the loss.
 
     Returns:
         The batch's loss: sum / count.
@@ -153,13 +142,22 @@ def accumulate(
     Raises:
         NonFiniteLoss: names the rows; gradients are left as they are, no step was taken.
     """
-    total = 0.0
-    for micro_batch in micro_batches:
+    sums = {} if sums is None else sums
+    before, total, several = dict(sums), 0.0, distributed.size() > 1
+    shared = distributed.share(list(micro_batches)) if several else ((one, True) for one in micro_batches)
+    for micro_batch, counts in shared:
+        held = dict(sums)
         loss = loss_sum(micro_batch) / count
         value = float(loss.detach())
         require_finite(value, row_ids(micro_batch))
-        loss.backward()
-        total += value
+        (loss if counts else 0 * loss).backward()
+        total += value if counts else 0.0
+        if not counts:
+            sums.update({name: held.get(name, 0.0) for name in sums})
+    added = {name: value - before.get(name, 0.0) for name, value in sums.items()} if several else {}
+    added = distributed.sum_over_processes(added | {"": total})
+    total = added.pop("")
+    sums.update({name: before.get(name, 0.0) + value for name, value in added.items()})
     return total
 
 
@@ -186,7 +184,7 @@ class Run:
         self._models: dict[str, nn.Module] = {}
         self._learners: dict[str, Learner] = {}
         device = "cuda" if engine.device != "cpu" and torch.cuda.is_available() else "cpu"
-        self._environment = checkpoint.environment_of(torch.get_num_threads(), device)
+        self._environment = checkpoint.environment_of(torch.get_num_threads(), device, distributed.size())
         signal.signal(signal.SIGTERM, self._request_stop)
 
     def resume(self, models: Mapping[str, nn.Module], learners: Mapping[str, Learner]) -> dict[str, Any]:
@@ -198,15 +196,16 @@ class Run:
         self._models, self._learners = dict(models), dict(learners)
         found = checkpoint.newest_valid(self.folder)
         # Lines of step 0 stay: what was sampled before the first step isn't sampled again.
-        checkpoint.cut_metrics(self.folder, found.step if found else 0)
+        if distributed.is_main():
+            checkpoint.cut_metrics(self.folder, found.step if found else 0)
         self._reports = Reports(self.folder, self.engine.report_to)  # from the lines that are left
         if found is None:
             return {}
         saved = torch.load(found.path / "state.pt", map_location="cpu", weights_only=True)
         for name, model in self._models.items():
-            model.load_state_dict(saved["models"][name])
+            distributed.load_model_state(model, saved["models"][name])
         for name, learner in self._learners.items():
-            learner.optimizer.load_state_dict(saved["optimizers"][name])
+            distributed.load_optimizer_state(learner.optimizer, saved["optimizers"][name])
             learner.step = saved["optimizer_steps"][name]
         torch.set_rng_state(saved["random"])
         self.step = found.step
@@ -217,7 +216,9 @@ class Run:
         return state
 
     def log(self, phase: str, numbers: Mapping[str, Any]) -> None:
-        """Append a line to metrics.jsonl for the current step, and flush it."""
+        """Append a line to metrics.jsonl for the current step, and flush it; one process of several does."""
+        if not distributed.is_main():
+            return
         line = {"step": self.step, "total_steps": self.total_steps, "time": time.time(), "phase": phase, **numbers}
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -239,6 +240,7 @@ class Run:
             Stopped: SIGTERM came; the checkpoint of this step is on disk.
         """
         self.step += 1
+        self.stop_requested = distributed.any_process(self.stop_requested)
         last = self.step == self.total_steps
         if last or self.step % self.engine.log_every == 0:
             self.log(phase, numbers)
@@ -255,8 +257,12 @@ class Run:
     def save(self, state: Mapping[str, Any]) -> None:
         """Write a checkpoint of the current step."""
         everything = {
-            "models": {name: model.state_dict() for name, model in self._models.items()},
-            "optimizers": {name: learner.optimizer.state_dict() for name, learner in self._learners.items()},
+            "models": {
+                name: distributed.model_state(model, lora.trained_names(model)) for name, model in self._models.items()
+            },
+            "optimizers": {
+                name: distributed.optimizer_state(learner.optimizer) for name, learner in self._learners.items()
+            },
             "optimizer_steps": {name: learner.step for name, learner in self._learners.items()},
             "random": torch.get_rng_state(),
         }
@@ -265,10 +271,23 @@ class Run:
             torch.save(everything, path / "state.pt")
             (path / "state.json").write_text(json.dumps(state))
 
-        checkpoint.write(self.folder, self.step, write_files, self._environment)
+        if distributed.is_main():
+            checkpoint.write(self.folder, self.step, write_files, self._environment)
+
+    def write_rows(self, schema: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows.parquet; one process of several does."""
+        if distributed.is_main():
+            write_table(self.folder / "rows.parquet", schema, rows)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a small JSON file into the folder; one process of several does."""
+        if distributed.is_main():
+            checkpoint.replace_text(self.folder / name, json.dumps(value, indent=1))
 
     def finish(self, metrics: Mapping[str, Any], outputs: Sequence[str]) -> None:
         """Hash the outputs (files or directories, relative to the folder) and rename result.json into place."""
+        if not distributed.is_main():
+            return
         files: list[Path] = []
         for output in outputs:
             path = self.folder / output

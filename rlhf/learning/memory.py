@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from rlhf.learning import lora
 from rlhf.learning.configs import EngineConfig, InputError
 from rlhf.learning.forward import LOGITS_CHUNK_BYTES
 
@@ -72,6 +73,7 @@ def shape(name_or_path: str) -> Shape:
     Raises:
         OSError, ValueError: nothing there that transformers knows; loading it tells more.
     """
+    name_or_path = lora.base_of(name_or_path)
     config = AutoConfig.from_pretrained(name_or_path).get_text_config()
     width = int(config.hidden_size)
     heads = int(config.num_attention_heads)
@@ -84,6 +86,11 @@ def shape(name_or_path: str) -> Shape:
         kv_width=int(getattr(config, "num_key_value_heads", None) or heads) * int(head_width),
         vocabulary=int(config.vocab_size),
     )
+
+
+def adapter(of: Shape, rank: int) -> int:
+    """Bytes of a LoRA adapter on every linear layer of a decoder with a gated feed-forward part: the most it may be."""
+    return _FLOAT * rank * of.layers * (9 * of.width + 2 * of.kv_width + 3 * of.inner)
 
 
 def _num_parameters(name_or_path: str) -> int:

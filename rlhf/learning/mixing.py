@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from rlhf.learning import loop, tables
+from rlhf.learning import distributed, loop, tables
 from rlhf.learning.configs import EngineConfig, InputError, PPOConfig
 from rlhf.learning.corpus import places_of_step
 from rlhf.learning.policy import Policy
@@ -63,6 +63,6 @@ def add_gradients(mixture: Mixture, policy: Policy, step: int, engine: EngineCon
         with loop.autocast(engine, device):
             return mixture.coefficient * negative_log_likelihood(policy, part)
 
-    size = mixture.micro_batch_size
+    size = distributed.micro_batch_size(mixture.micro_batch_size, len(batch))
     parts = (right_pad(batch[i : i + size], policy.pad_id, device) for i in range(0, len(batch), size))
     return loop.accumulate(parts, loss_sum, num_tokens, lambda part: part.row_ids) / mixture.coefficient

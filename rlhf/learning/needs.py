@@ -62,7 +62,7 @@ def require(folder: Path, config: Config) -> dict[str, Any]:
         if isinstance(error, InputError):
             raise
         return {}
-    return memory.require_fits(estimate, config.engine)
+    return memory.require_fits(_with_adapter(estimate, config), config.engine)
 
 
 def _estimate(folder: Path, config: Config, tokenizer: PreTrainedTokenizerBase) -> Estimate:
@@ -99,6 +99,23 @@ def _estimate(folder: Path, config: Config, tokenizer: PreTrainedTokenizerBase) 
             return Estimate(weights=memory.weights(of), cache=memory.forward_only(of, size.tokens))
         case _:
             raise AssertionError(config)
+
+
+def _with_adapter(found: Estimate, config: Config) -> Estimate:
+    """The estimate of full training, with gradients and moments of the adapter alone; the reference is the policy."""
+    lora = getattr(config, "lora", None)
+    if lora is None or isinstance(config, SampleConfig | BestOfNConfig | JudgeConfig | EstimateConfig):
+        return found
+    of = [memory.shape(config.model)]
+    of += [memory.shape(config.reward_model)] if isinstance(config, PPOConfig) else []
+    adapter = sum(memory.adapter(one, lora.rank) for one in of)
+    reference = memory.weights(of[0])
+    changed = {"gradients": adapter, "optimizer": 2 * adapter, "weights": found.weights + adapter}
+    if isinstance(config, PPOConfig):
+        changed["weights"] -= reference
+    elif isinstance(config, DPOConfig | GRPOConfig):
+        changed["copies"] = found.copies - reference
+    return Estimate(**(vars(found) | changed))
 
 
 def _training(of: Shape, size: Size, whole: bool = False, copies: int = 0) -> Estimate:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf.learning import distributed, lora
 from rlhf.learning.attention import NAME
 from rlhf.learning.configs import InputError, TextConfig
 from rlhf.learning.forward import require_isolation
@@ -45,10 +46,11 @@ def load_policy(name_or_path: str, device: torch.device) -> Policy:
         ModelError: nothing there that transformers can load, named in one sentence.
     """
     tokenizer = load_tokenizer(name_or_path)
-    attention = attention_for(name_or_path, device)
+    base = lora.base_of(name_or_path)
+    attention = attention_for(base, device)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name_or_path, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
+            base, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
         )
         model, loading = loaded
     except Exception as error:  # OSError, ValueError, SafetensorError, KeyError: a broken model breaks anywhere
@@ -58,6 +60,7 @@ def load_policy(name_or_path: str, device: torch.device) -> Policy:
         raise ModelError(f"{name_or_path}: expected a causal language model, found no weights for {missing[:3]}")
     pad_id = ensure_pad_token(tokenizer, model)
     require_embeddings(name_or_path, tokenizer, model)
+    model = lora.merge_in(model, name_or_path)
     model.eval().to(device)
     require_isolation(model)
     return Policy(model=model, tokenizer=tokenizer, pad_id=pad_id, stop_ids=stop_ids(tokenizer, model))
@@ -120,9 +123,15 @@ def save_policy(policy: Policy, folder: Path) -> None:
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Save any model with its tokenizer: under a temporary name, fsynced, renamed. Equal weights give equal bytes."""
+    state = distributed.model_state(model, lora.trained_names(model))
+    if not distributed.is_main():
+        return
     temporary = folder.with_name(folder.name + ".part")
     shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary)
+    if lora.is_adapted(model):
+        lora.save(model, state, temporary)
+    else:
+        model.save_pretrained(temporary, state_dict=state)
     tokenizer.save_pretrained(temporary)
     for path in (p for p in temporary.rglob("*") if p.is_file()):  # several chat templates make a folder
         with path.open("rb") as file:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from rlhf.learning import actors, loop, needs, reward_model
 from rlhf.learning import rewards as worth
@@ -34,6 +35,7 @@ from rlhf.learning.history import History
 from rlhf.learning.losses import policy_loss, value_loss
 from rlhf.learning.mixing import Mixture, add_gradients, read_mixture
 from rlhf.learning.policy import save_policy
+from rlhf.learning.preparation import prepare
 from rlhf.learning.reward_model import RewardModel, completion_values, last_token_scores
 from rlhf.learning.rollouts import (
     Measured,
@@ -68,10 +70,11 @@ def run(folder: Path, config: PPOConfig) -> None:
     worth.require_targets(networks.rewards, [prompt.prompt_id for prompt in prompts])
     mixture = read_mixture(folder, networks.policy, config)
     steps = config.num_iterations * config.num_epochs * config.rollouts_per_iteration // config.minibatch_size
+    average = None if config.ema_decay is None else start_average(networks.policy.model)
+    prepare(config.engine, *_models(networks), *([] if average is None else [average]))
     policy = loop.Learner(networks.policy.model, config.optimizer, steps)
     value = loop.Learner(networks.value.network, config.optimizer, steps, config.value_learning_rate)
     models = {"policy": networks.policy.model, "value": networks.value.network}
-    average = None if config.ema_decay is None else start_average(networks.policy.model)
     work = loop.Run(folder, "ppo", config.engine, config.num_iterations)
     state = work.resume(
         models if average is None else models | {"average": average}, {"policy": policy, "value": value}
@@ -99,6 +102,11 @@ def run(folder: Path, config: PPOConfig) -> None:
     save_policy(networks.policy if average is None else replace(networks.policy, model=average), folder / "model")
     reward_model.save(networks.value, folder / "value")
     work.finish(history.result, ["model", "value"])
+
+
+def _models(networks: Networks) -> list[PreTrainedModel]:
+    scored = [networks.value, *worth.models(networks.rewards), *([networks.held_out] if networks.held_out else [])]
+    return [networks.policy.model, networks.reference, networks.sft, *(model.network for model in scored)]
 
 
 def _iterate(
@@ -245,10 +253,10 @@ def _update(
         return [rollouts.batch.row_ids[row] for row in part]
 
     parts = micro_batches(rollouts.batch, rows, config.micro_batch_size)
-    metrics["policy_loss"] = loop.accumulate(parts, loss_of_policy, 1.0, prompt_ids)
+    metrics["policy_loss"] = loop.accumulate(parts, loss_of_policy, 1.0, prompt_ids, metrics)
     if mixture is not None:
         metrics["ptx_loss"] = add_gradients(mixture, networks.policy, policy.step, config.engine)
-    loop.accumulate(parts, loss_of_value, 1.0, prompt_ids)
+    loop.accumulate(parts, loss_of_value, 1.0, prompt_ids, metrics)
     metrics["gradient_norm"] = policy.apply(prompt_ids(rows))
     metrics["value_gradient_norm"] = value.apply(prompt_ids(rows))
     return metrics

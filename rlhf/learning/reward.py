@@ -11,7 +11,6 @@ rankings are never trained on and never normalised on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,16 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf.learning import checkpoint, loop, needs, rankings, report, reward_model, safety, tables
+from rlhf.learning import distributed, loop, lora, needs, rankings, report, reward_model, safety, tables
 from rlhf.learning.configs import InputError, RewardConfig
 from rlhf.learning.policy import load_policy, require_room
-from rlhf.learning.preference_losses import (
-    davidson_loss,
-    pairwise_loss,
-    rao_kupper_loss,
-    safety_loss,
-    tie_threshold,
-)
+from rlhf.learning.preference_losses import davidson_loss, pairwise_loss, rao_kupper_loss, safety_loss, tie_threshold
+from rlhf.learning.preparation import prepare
 from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
 from rlhf.learning.reading import DEMONSTRATION, read_split, reader
 from rlhf.learning.reward_model import RewardModel
@@ -52,8 +46,7 @@ def run(folder: Path, config: RewardConfig) -> None:
     estimate = needs.require(folder, config)
     # 1. Model and rankings; gain and bias start anew, since the scores of an earlier model will move.
     rows = rankings.read(folder / "data" / "rankings.parquet")
-    loaded = reward_model.load(config.model, device, config.engine.seed, config.num_heads)
-    model = replace(loaded, gain=1.0, bias=0.0)
+    model = replace(_load(config, device), gain=1.0, bias=0.0)
     require_room(model.network, config.text)
     as_read = reader(model.network, model.tokenizer, config.text, rankings.RANKING)
     encoded = rankings.encode_rankings(as_read, rows, config.margin, config.labeler_weights)
@@ -90,18 +83,26 @@ def run(folder: Path, config: RewardConfig) -> None:
     )
     raw = _score(model, _sequences(held_out), config)  # (N, H)
     rows_out = rankings.scored_rows(held_out, raw * model.gain + model.bias)
-    tables.write_table(folder / "rows.parquet", tables.REWARD_ROWS, rows_out)
+    work.write_rows(tables.REWARD_ROWS, rows_out)
     reward_model.save(model, folder / "model")
     # 5. The report card, for which smaller models may be trained.
     scores = raw.mean(1).tolist()
     scaling = _scaling(training, held_out, scores, config, work)
     labelers = {ranking.row["labeler"] for ranking in training}
     card = report.card(rankings.scored(held_out, scores), rankings.labels(encoded), labelers, scaling)
-    checkpoint.replace_text(folder / "report.json", json.dumps(card, indent=1))
+    work.write_json("report.json", card)
     counts = rankings.counts(encoded, training) | {"tie_threshold": config.tie_threshold}
     metrics = rankings.held_out_accuracy(held_out, scores) | counts | report.headline(card)
     metrics |= safety.held_out(held_out, scores) | best
     work.finish(metrics, ["model", "report.json", "rows.parquet"])
+
+
+def _load(config: RewardConfig, device: torch.device) -> RewardModel:
+    model = reward_model.load(config.model, device, config.engine.seed, config.num_heads)
+    if config.lora is not None:
+        lora.add(model.network, config.lora, config.engine.seed, reward_model.HEAD)
+    prepare(config.engine, model.network)
+    return model
 
 
 def _batches(training: Sequence[EncodedRanking], done: int, config: RewardConfig) -> Iterator[list[EncodedRanking]]:
@@ -127,26 +128,26 @@ def _train_step(
     model: RewardModel, learner: loop.Learner, chosen: Sequence[EncodedRanking], config: RewardConfig
 ) -> dict[str, float]:
     device = next(model.network.parameters()).device
-    right = num_pairs = 0
+    counts = {"right": 0.0, "pairs": 0.0}
 
     def loss_sum(part: RankingBatch) -> Tensor:
-        nonlocal right, num_pairs
         with loop.autocast(config.engine, device):
             scores = in_chunks(partial(reward_model.head_scores, model), part.batch, config.completions_per_forward)
         better = scores.detach().mean(1)
-        right += int((better[part.winners] > better[part.losers])[~part.tied].sum())
-        num_pairs += int((~part.tied).sum())
+        counts["right"] += float((better[part.winners] > better[part.losers])[~part.tied].sum())
+        counts["pairs"] += float((~part.tied).sum())
         return loss_of_heads(scores, part, config)
 
     ties = config.ties != "drop"
-    parts = (collate(part, model.pad_id, device, ties) for part in rankings.parts(chosen, config.micro_batch_size))
+    size = distributed.micro_batch_size(config.micro_batch_size, len(chosen))
+    parts = (collate(part, model.pad_id, device, ties) for part in rankings.parts(chosen, size))
     total_weight = sum(ranking.weight for ranking in chosen)
-    loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids)
+    loss = loop.accumulate(parts, loss_sum, total_weight, lambda part: part.ranking_ids, counts)
     learning_rate = learner.learning_rate
     gradient_norm = learner.apply([ranking.row["ranking_id"] for ranking in chosen])
     return {
         "loss": loss,
-        "accuracy": right / max(1, num_pairs),
+        "accuracy": counts["right"] / max(1, counts["pairs"]),
         "learning_rate": learning_rate,
         "gradient_norm": gradient_norm,
     }
@@ -251,7 +252,7 @@ def _scaling(
 
 def _small_model(part: Sequence[EncodedRanking], config: RewardConfig, work: loop.Run) -> RewardModel:
     device = torch.device("cuda" if config.engine.device != "cpu" and torch.cuda.is_available() else "cpu")
-    model = reward_model.load(config.model, device, config.engine.seed, config.num_heads)
+    model = _load(config, device)
     steps = config.num_epochs * num_steps(len(part), config.batch_size, 1)
     learner = loop.Learner(model.network, config.optimizer, steps)
     for chosen in _batches(part, 0, config):

@@ -12,11 +12,18 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
+from rlhf.learning import distributed, lora
 from rlhf.learning.configs import InputError
 from rlhf.learning.forward import last_hidden_states, predicting_hidden_states, require_isolation
 from rlhf.learning.policy import ModelError, attention_for, load_tokenizer, model_error, require_embeddings, save_model
@@ -77,12 +84,13 @@ def load_trained(name_or_path: str, device: torch.device) -> RewardModel:
 def _load(name_or_path: str, device: torch.device, new_heads: int) -> tuple[RewardModel, bool]:
     """The model, and whether its heads came from the checkpoint; a policy gets `new_heads`, still without numbers."""
     tokenizer = load_tokenizer(name_or_path)
+    base = lora.base_of(name_or_path)
     try:
         network, loading = AutoModelForSequenceClassification.from_pretrained(
-            name_or_path,
+            base,
             num_labels=_num_heads(name_or_path, new_heads),
             dtype=torch.float32,
-            attn_implementation=attention_for(name_or_path, device),
+            attn_implementation=attention_for(base, device),
             output_loading_info=True,
         )
     except Exception as error:  # OSError, ValueError, SafetensorError, KeyError: a broken model breaks anywhere
@@ -96,15 +104,24 @@ def _load(name_or_path: str, device: torch.device, new_heads: int) -> tuple[Rewa
     pad_id = ensure_pad_token(tokenizer, network)
     require_embeddings(name_or_path, tokenizer, network)
     require_isolation(network)
-    gain = float(getattr(network.config, "hone_reward_gain", 1.0))
-    bias = float(getattr(network.config, "hone_reward_bias", 0.0))
-    model = RewardModel(network.to(device).eval(), tokenizer, pad_id, gain, bias)
-    return model, not loading["missing_keys"]
+    network = lora.merge_in(network, name_or_path)
+    network.eval().to(device)
+    config = _config_of(name_or_path)
+    gain = float(getattr(config, "hone_reward_gain", 1.0))
+    bias = float(getattr(config, "hone_reward_bias", 0.0))
+    model = RewardModel(network, tokenizer, pad_id, gain, bias)
+    return model, not loading["missing_keys"] or lora.brings(network, HEAD)
+
+
+def _config_of(name_or_path: str) -> Any:
+    """Of an adapter its own, which has gain and bias; of an adapter without one that of the model below."""
+    has_own = (Path(name_or_path) / "config.json").is_file()
+    return AutoConfig.from_pretrained(name_or_path if has_own else lora.base_of(name_or_path))
 
 
 def _num_heads(name_or_path: str, new_heads: int) -> int:
     """The heads that a checkpoint has, as far as it says so itself: a policy says 2 labels without having any."""
-    config = AutoConfig.from_pretrained(name_or_path)
+    config = _config_of(name_or_path)
     if hasattr(config, "hone_reward_gain"):
         return int(config.num_labels)
     is_classifier = any("SequenceClassification" in name for name in config.architectures or ())
@@ -121,7 +138,8 @@ def save(reward_model: RewardModel, folder: Path) -> None:
 def head_scores(reward_model: RewardModel, batch: Batch) -> Tensor:
     """Raw scores (B, H) of each head at the last real token, found by length and never by comparing ids with the pad
     id."""
-    return _heads(reward_model, last_hidden_states(reward_model.network, batch))
+    network = reward_model.network
+    return distributed.inside(network, lambda: _heads(reward_model, last_hidden_states(network, batch)))
 
 
 def last_token_scores(reward_model: RewardModel, batch: Batch) -> Tensor:
@@ -135,8 +153,11 @@ def completion_values(reward_model: RewardModel, batch: Batch) -> Tensor:
     The value of the first token is read at the prompt's last token; that of end-of-text is read before it. Zero at
     padding.
     """
-    hidden = predicting_hidden_states(reward_model.network, batch)  # (N, d)
-    return batch.to_completions(reward_model.normalised(_heads(reward_model, hidden).mean(1)))
+    network = reward_model.network
+    scores = distributed.inside(
+        network, lambda: _heads(reward_model, predicting_hidden_states(network, batch))
+    )  # (N, H)
+    return batch.to_completions(reward_model.normalised(scores.mean(1)))
 
 
 def score(
@@ -166,14 +187,17 @@ def score_heads(
     """
     device = next(reward_model.network.parameters()).device
     scores = torch.zeros(len(sequences), reward_model.num_heads, dtype=torch.float64)
-    done = 0
-    for rows in groups_by_length([sequence.length for sequence in sequences], batch_size):
+    done, mine = 0, list[list[int]]()
+    groups = groups_by_length([sequence.length for sequence in sequences], batch_size)
+    for rows, counts in distributed.share(groups):
         batch = right_pad([sequences[row] for row in rows], reward_model.pad_id, device)
-        with torch.inference_mode():
+        with torch.no_grad():
             scores[rows] = head_scores(reward_model, batch).double().cpu()
-        done += len(rows)
+        mine += [rows] if counts else []
+        done = min(len(sequences), done + len(rows) * distributed.size())
         if on_batch is not None:
             on_batch(done, len(sequences))
+    distributed.merge(mine, scores)
     bad = sorted({sequences[row].row_id for row in (~scores.isfinite().all(1)).nonzero()[:, 0].tolist()})
     if bad:
         name = reward_model.network.config.name_or_path

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from rlhf.learning import llm_judge, reward_model, tables, verifiers
+from rlhf.learning import distributed, llm_judge, reward_model, tables, verifiers
 from rlhf.learning.advantages import whiten
 from rlhf.learning.configs import ConfigError, RewardsConfig
 from rlhf.learning.endpoint import Endpoint
@@ -94,6 +94,11 @@ def _judge(config: RewardsConfig, url: str) -> Judge:
     return Judge(endpoint, config.judge_question)
 
 
+def models(rewards: Rewards) -> list[RewardModel]:
+    """Every reward model that is asked."""
+    return [*rewards.models.values(), *([] if rewards.safety_model is None else [rewards.safety_model])]
+
+
 def require_targets(rewards: Rewards, prompt_ids: Sequence[int]) -> None:
     """Raise TableError naming a prompt that a verifier has no answer for."""
     missing = [prompt_id for prompt_id in prompt_ids if prompt_id not in rewards.targets]
@@ -127,7 +132,8 @@ def score(rewards: Rewards, batch: Batch, partition: Sequence[Sequence[int]]) ->
         right = [_is_right(config.verifier, *row) for row in zip(batch.row_ids, texts, answers, strict=True)]
         found = found + config.verifier_weight * torch.tensor(right, dtype=found.dtype, device=found.device)
     if rewards.judge is not None:
-        marks = llm_judge.scores(rewards.judge, batch.row_ids, _prompts(rewards, batch), texts)
+        judge, asked = rewards.judge, (batch.row_ids, _prompts(rewards, batch), texts)
+        marks = distributed.from_main(lambda: llm_judge.scores(judge, *asked))
         found = found + config.judge_weight * torch.tensor(marks, dtype=found.dtype, device=found.device)
     if config.length_penalty:
         found = found - config.length_penalty * batch.completion_mask.sum(1)
@@ -177,8 +183,10 @@ def piecewise(helpful: Tensor, safe: Tensor, tagged: Tensor, threshold: float) -
 def _raw(model: RewardModel, name: str, batch: Batch, partition: Sequence[Sequence[int]]) -> Tensor:
     """Raw scores (B, H) of one model's heads."""
     found = torch.zeros(len(batch.row_ids), model.num_heads, device=batch.lengths.device)
-    for rows in partition:
+    mine = distributed.share(partition)
+    for rows, _ in mine:
         found[list(rows)] = reward_model.head_scores(model, take(batch, rows))
+    distributed.merge([rows for rows, counts in mine if counts], found)
     if not found.isfinite().all():
         bad = [batch.row_ids[row] for row in (~found.isfinite().all(1)).nonzero()[:, 0].tolist()]
         raise NonFiniteScore(

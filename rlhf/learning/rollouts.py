@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf.learning import loop
+from rlhf.learning import distributed, loop, lora
 from rlhf.learning.forward import completion_log_probabilities, completion_log_probabilities_and_entropy
 from rlhf.learning.noise import mix
 from rlhf.learning.policy import Policy
@@ -123,6 +123,7 @@ def minibatches(num_rollouts: int, size: int, seed: int, epoch: int) -> list[lis
 
 def micro_batches(batch: Batch, rows: Sequence[int], size: int) -> list[list[int]]:
     """The rows of each forward of one optimiser step: at most `size`, rows of like length together to pad little."""
+    size = distributed.micro_batch_size(size, len(rows))
     group = min(size, max(8, -(-size // NUM_LENGTH_GROUPS)))
     lengths = batch.lengths[list(rows)].tolist()
     return [[rows[index] for index in indices] for indices in groups_by_length(lengths, group)]
@@ -145,10 +146,12 @@ def measure(
     shape, device = rollouts.batch.completion_mask.shape, rollouts.finished.device
     empty = torch.zeros(shape, device=device)
     found = Measured(empty, empty.clone(), empty.clone(), empty.clone(), empty.clone())
-    for rows in partition:
+    mine = distributed.share(partition)
+    for rows, _ in mine:
         batch = take(rollouts.batch, rows)
         log_probabilities, entropies = completion_log_probabilities_and_entropy(policy, batch, temperature)
-        of_reference = completion_log_probabilities(reference, batch, temperature)
+        with lora.start_of(reference, policy):
+            of_reference = completion_log_probabilities(reference, batch, temperature)
         of_sft = of_reference if sft is reference else completion_log_probabilities(sft, batch, temperature)
         width = batch.completion_mask.shape[1]
         found.log_probabilities[rows, :width] = log_probabilities
@@ -156,4 +159,12 @@ def measure(
         found.reference_log_probabilities[rows, :width] = of_reference
         found.sft_log_probabilities[rows, :width] = of_sft
         found.values[rows, :width] = completion_values(value, batch)
+    distributed.merge(
+        [rows for rows, counts in mine if counts],
+        found.log_probabilities,
+        found.entropies,
+        found.reference_log_probabilities,
+        found.sft_log_probabilities,
+        found.values,
+    )
     return found

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from rlhf.learning import needs, served, tables, vllm_server
+from rlhf.learning import distributed, needs, served, tables, vllm_server
 from rlhf.learning.configs import EngineConfig, SampleConfig, SamplingConfig, TextConfig
 from rlhf.learning.decoding import Decoder, Job
 from rlhf.learning.journal import NAME as JOURNAL
@@ -72,18 +72,43 @@ def sample(
         Samples ordered by prompt as given, then by sample index.
     """
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i].ids), i))
-    places = [(i, j) for i in order for j in range(num_samples)]
-    if not places:
-        return []
-    jobs = [Job(i, prompts[i].ids, mix(seed, prompts[i].prompt_id, j)) for i, j in places]
-    decoder = Decoder(policy, jobs, temperature=temperature, max_new_tokens=max_new_tokens, batch_size=batch_size)
+    mine = order[distributed.rank() :: distributed.size()]
+    places = [(i, j) for i in mine for j in range(num_samples)]
+    found = _draw(policy, prompts, places, temperature, max_new_tokens, seed, batch_size, on_batch)
+    everyone = {place: one for part in distributed.gather(list(found.items())) for place, one in part}
+    return [everyone[i, j] for i in range(len(prompts)) for j in range(num_samples)]
+
+
+def _draw(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    places: Sequence[tuple[int, int]],
+    temperature: float,
+    max_new_tokens: int,
+    seed: int,
+    batch_size: int,
+    on_batch: Callable[[int, int], None] | None,
+) -> dict[tuple[int, int], Sample]:
     found: dict[tuple[int, int], Sample] = {}
-    for place, drawn in decoder.run():
-        i, j = places[place]
-        found[i, j] = Sample(prompts[i].prompt_id, j, drawn.ids, drawn.finished, drawn.log_probability)
-        if on_batch is not None and (len(found) % batch_size == 0 or len(found) == len(places)):
-            on_batch(len(found), len(places))
-    return [found[i, j] for i in range(len(prompts)) for j in range(num_samples)]
+    if not places:
+        return found
+    jobs = [Job(i, prompts[i].ids, mix(seed, prompts[i].prompt_id, j)) for i, j in places]
+    decoder = Decoder(
+        policy,
+        jobs,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        replay=False if distributed.is_sharded(policy.model) else None,  # no copies and recordings of weights in pieces
+    )
+    several = distributed.size()  # progress is that of all, as if the others were as far as this one
+    with distributed.whole(policy.model):
+        for place, drawn in decoder.run():
+            i, j = places[place]
+            found[i, j] = Sample(prompts[i].prompt_id, j, drawn.ids, drawn.finished, drawn.log_probability)
+            if on_batch is not None and (len(found) % batch_size == 0 or len(found) == len(places)):
+                on_batch(several * len(found), several * len(places))
+    return found
 
 
 def sample_rows(tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample]) -> list[dict[str, Any]]:
@@ -129,11 +154,12 @@ def run(folder: Path, config: SampleConfig) -> None:
         samples = sample_locally(policy, rows, config.sampling, config.text, config.engine, on_batch)
     else:
         as_read = Reader(tokenizer, config.text, None, PROMPT)
-        samples = sample_by_server(
-            config.model, as_read, rows, config.sampling, config.engine.seed, folder, on_batch, run.stop_if_asked
+        sampling, seed = config.sampling, config.engine.seed
+        samples = distributed.from_main(
+            lambda: sample_by_server(config.model, as_read, rows, sampling, seed, folder, on_batch, run.stop_if_asked)
         )
     seconds = time.monotonic() - started
-    tables.write_table(folder / "rows.parquet", tables.SAMPLE_ROWS, sample_rows(tokenizer, samples))
+    run.write_rows(tables.SAMPLE_ROWS, sample_rows(tokenizer, samples))
     run.finish(summary(samples, seconds), ["rows.parquet"])
 
 

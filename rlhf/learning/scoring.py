@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from rlhf.learning import reward_model
+from rlhf.learning import distributed, reward_model
 from rlhf.learning.journal import Journal
 from rlhf.learning.reward_model import HEAD, RewardModel
 from rlhf.learning.text import Encoded
@@ -41,7 +41,8 @@ def score_once(
     done = 0
     for rows in reward_model.groups_by_length([sequence.length for sequence in unseen], batch_size):
         if not all(names[row] in journal for row in rows):
-            raw = reward_model.score(model, [unseen[row] for row in rows], batch_size)
+            size = distributed.micro_batch_size(batch_size, len(rows))
+            raw = reward_model.score(model, [unseen[row] for row in rows], size)
             scores = model.normalised(torch.tensor(raw, dtype=torch.float64)).tolist()
             journal.put_all(dict(zip([names[row] for row in rows], scores, strict=True)))
         done += len(rows)

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlhf.learning import needs, tables
+from rlhf.learning import distributed, lora, needs, tables
 from rlhf.learning.configs import InputError, SFTConfig
 from rlhf.learning.corpus import Corpus, read_corpus
 from rlhf.learning.forward import token_log_probabilities
 from rlhf.learning.loop import Learner, Run, accumulate, autocast, epoch_order, set_up
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
+from rlhf.learning.preparation import prepare
 from rlhf.learning.reading import DEMONSTRATION, read_split, reader
 from rlhf.learning.selection import Selection
 from rlhf.learning.text import Batch, Encoded, over_all_tokens, right_pad
@@ -85,7 +86,8 @@ def fit(
         for rows in batches[run.step - epoch * per_epoch :]:
             started = time.monotonic()
             chosen = [sequences[i] for i in rows] + ([] if corpus is None else corpus.of_step(run.step, seed))
-            parts = [chosen[i : i + micro_batch_size] for i in range(0, len(chosen), micro_batch_size)]
+            size = distributed.micro_batch_size(micro_batch_size, len(chosen))
+            parts = [chosen[i : i + size] for i in range(0, len(chosen), size)]
             micro_batches = (right_pad(part, policy.pad_id, device) for part in parts)
             num_tokens = sum(len(sequence.completion_ids) for sequence in chosen)
             learning_rate = learner.learning_rate
@@ -106,13 +108,15 @@ def fit(
 def mean_loss(policy: Policy, sequences: Sequence[Encoded], batch_size: int) -> float:
     """Mean negative log-likelihood of all completion tokens, in nats a token."""
     order = sorted(range(len(sequences)), key=lambda i: sequences[i].length)
-    total, num_tokens = 0.0, 0
-    for start in range(0, len(order), batch_size):
-        chosen = [sequences[i] for i in order[start : start + batch_size]]
-        batch = right_pad(chosen, policy.pad_id, policy.model.device)
-        total += float(negative_log_likelihood(policy, batch))
-        num_tokens += batch.num_completion_tokens
-    return total / num_tokens
+    sums = {"loss": 0.0, "tokens": 0.0}
+    groups = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    for rows, counts in distributed.share(groups):
+        batch = right_pad([sequences[i] for i in rows], policy.pad_id, policy.model.device)
+        loss = float(negative_log_likelihood(policy, batch))
+        sums["loss"] += loss if counts else 0.0
+        sums["tokens"] += batch.num_completion_tokens if counts else 0
+    sums = distributed.sum_over_processes(sums)
+    return sums["loss"] / sums["tokens"]
 
 
 def run(folder: Path, config: SFTConfig) -> None:
@@ -136,6 +140,9 @@ def run(folder: Path, config: SFTConfig) -> None:
         raise InputError(f"{folder}/data/demonstrations.parquet: found {len(rows)} rows, expected some of split train")
 
     corpus = read_corpus(folder, policy.tokenizer, config)
+    if config.lora is not None:
+        lora.add(policy.model, config.lora, config.engine.seed)
+    prepare(config.engine, policy.model)
     total_steps = num_steps(len(train), config.batch_size, config.num_epochs)
     run = Run(folder, "sft", config.engine, total_steps)
     learner = Learner(policy.model, config.optimizer, total_steps)

@@ -17,7 +17,8 @@ export class Flow {
     Object.assign(this, { stage, outbox, supply, banners });
   }
 
-  begin({ task, progress }) {
+  begin({ task, progress, why_nothing: why }) {
+    this.stage.why = why;
     if (!this.outbox.isEmpty) {
       this.stage.wait();
       return this.outbox.send();
@@ -113,6 +114,7 @@ export class Flow {
   #arrived(said) {
     const ahead = this.#ahead && this.#ahead.assignment === said.confirmed ? this.#ahead : null;
     this.#ahead = null;
+    this.stage.why = said.why_nothing;
     this.#paint(said.next ?? ahead);
     this.#restock(said);
   }

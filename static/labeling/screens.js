@@ -11,7 +11,11 @@ export function nothing(lookAgain) {
   return made;
 }
 
-export function looked(made) {
+// why: said by the server where tasks are open, but none of them is for this person now.
+export function looked(made, why) {
+  const said = made.querySelector(".why");
+  said.dataset.usual ??= said.textContent;
+  said.textContent = why || said.dataset.usual;
   const time = new Date().toLocaleTimeString(document.documentElement.lang, { timeStyle: "medium" });
   made.querySelector(".looked").textContent = interpolate(gettext("Last looked at %s"), [time]);
 }

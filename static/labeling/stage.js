@@ -16,6 +16,7 @@ export class Stage {
   constructor({ api, shelf, bar, clock, ...acts }) {
     Object.assign(this, { api, shelf, bar, clock, acts });
     this.work = null;
+    this.why = ""; // nothing is left for this person, where the server says more than that
     this.isWaiting = false; // for a reply, with nothing new to show
     this.goOn = null; // set while something is shown that the person leaves by going on
   }
@@ -123,14 +124,16 @@ export class Stage {
     this.bar.showSubmit(false);
     part("workspace").replaceChildren(screen);
     delete part("workspace").dataset.assignment;
-    screen.querySelector("button.primary")?.focus();
+    const first = screen.querySelector("button.primary") ?? screen.querySelector("button") ?? screen.querySelector("h2");
+    if (first.matches("h2")) first.tabIndex = -1;
+    first.focus(); // what had it has gone
   }
 
   // What is there already stays, so that looking again takes nobody's focus away.
   #paintNothing() {
     this.empty ??= screens.nothing(() => this.acts.fetchNext());
     if (!this.empty.isConnected) this.#show(this.empty);
-    screens.looked(this.empty);
+    screens.looked(this.empty, this.why);
     this.looking = setTimeout(() => this.#lookAgain(), LOOK_AGAIN_MS);
   }
 

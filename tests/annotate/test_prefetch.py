@@ -8,7 +8,7 @@ import pytest
 
 from annotate import assignment as assignments
 from annotate import leases, slots
-from annotate.models import Assignment, Task
+from annotate.models import Assignment, Sequence, Task
 from rlhf.access import Access
 from rlhf.models import Project
 from tests.annotate import rows
@@ -149,3 +149,13 @@ def test_the_active_tab_renews_the_lease_and_a_lapsed_one_takes_a_slot_again(
     assert (own.state, own.slot) == (State.EXPIRED, None)
     again = leases.renew(access=ada, assignment_id=own.pk, now=NOW + timedelta(minutes=51))
     assert (again.state, again.slot) == (State.LEASED, 0)
+
+
+def test_a_draft_or_a_renewal_begins_a_reserved_task_once_as_its_turn_would(tasks: list[Task], ada: Access) -> None:
+    """Gold stands at places of the sequence of tasks begun: one that is not counted would move all that follow."""
+    _, reserved = begin(ada)
+    leases.save_draft(access=ada, assignment_id=reserved.pk, draft={"text": "Dear"}, now=SOON)
+    leases.renew(access=ada, assignment_id=reserved.pk, now=SOON)
+    reserved.refresh_from_db()
+    (places,) = Sequence.objects.get(labeler=ada.user).places.values()
+    assert (reserved.state, places["num"]) == (State.LEASED, 2)

@@ -165,6 +165,7 @@ def test_every_kind_of_task_is_finished_without_a_mouse(labeler: Visitor, world:
     page.keyboard.type("Nine are too many")
     press("Enter")
     expect(page.get_by_role("heading", name="Nothing to label right now")).to_be_visible()
+    assert page.evaluate(FOCUS), "no focus to be seen where nothing is left"
     check_by_keys(world("submissions", "keys")["bodies"])
     assert labeler.complaints == []
 

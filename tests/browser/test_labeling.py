@@ -52,6 +52,7 @@ def test_a_demonstration_and_a_ranking_with_a_tie_by_keys_alone_are_in_the_next_
     page.keyboard.press(str(ranks["d"]))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Nothing to label right now")).to_be_visible()
+    expect(page.locator(".empty .why")).to_have_text("Every task that is open has been taken or is answered.")
 
     (demonstration,) = world("freeze", "by-keys", "demonstrations")["rows"]
     assert demonstration["completion"] == ANSWER

@@ -15,15 +15,7 @@ import torch
 
 from rlhf.learning import reward_model
 from rlhf.learning.__main__ import main
-from rlhf.learning.tables import (
-    DEMONSTRATIONS,
-    PAIRS,
-    PROMPTS,
-    RANKINGS,
-    VERDICTS,
-    read_table,
-    write_table,
-)
+from rlhf.learning.tables import DEMONSTRATIONS, PAIRS, PROMPTS, RANKINGS, VERDICTS, read_table, write_table
 from tests.learning.conftest import demonstration_rows, question
 from tests.learning.rankings import CPU, new_reward_model, prompts_folder, ranking_rows
 

@@ -16,7 +16,8 @@ from torch import nn
 
 from rlhf.learning.checkpoint import Stopped
 from rlhf.learning.configs import EngineConfig, OptimizerConfig
-from rlhf.learning.loop import Learner, NonFiniteLoss, Run, accumulate, epoch_order, schedule_factor, set_up
+from rlhf.learning.loop import Learner, NonFiniteLoss, Run, accumulate, epoch_order, set_up
+from rlhf.learning.schedule import schedule_factor
 
 
 def factors(config: OptimizerConfig, total_steps: int) -> list[float]:

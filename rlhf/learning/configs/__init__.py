@@ -9,6 +9,7 @@ from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, Sampling
 from rlhf.learning.configs.errors import ConfigError, InputError
 from rlhf.learning.configs.group import GRPOConfig
 from rlhf.learning.configs.judging import EstimateConfig, JudgeConfig
+from rlhf.learning.configs.lora import LoRAConfig
 from rlhf.learning.configs.ppo import PPOConfig
 from rlhf.learning.configs.reading import CONFIGS, Config, from_dict, read, to_dict
 from rlhf.learning.configs.reward import RewardConfig
@@ -27,6 +28,7 @@ __all__ = [
     "GRPOConfig",
     "InputError",
     "JudgeConfig",
+    "LoRAConfig",
     "OptimizerConfig",
     "PPOConfig",
     "RewardConfig",

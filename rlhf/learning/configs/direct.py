@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
-from rlhf.learning.configs.errors import check_batches, check_evaluation, require
+from rlhf.learning.configs.errors import check_batches, check_chunks, check_evaluation, require
+from rlhf.learning.configs.lora import LoRAConfig
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class DPOConfig:
     label_smoothing: float = 0.0  # share of comparisons that are taken for mistakes; of dpo alone
     desirable_weight: float = 1.0  # lambda_D of KTO: of completions that won a comparison
     undesirable_weight: float = 1.0  # lambda_U: of those that lost one
+    lora: LoRAConfig | None = None  # None: every weight is trained
     labeler_weights: dict[str, float] = field(default_factory=dict)  # times the row's weight; 1 for all others
     num_epochs: int = 1
     batch_size: int = 32  # rankings per optimiser step
@@ -48,7 +50,4 @@ class DPOConfig:
             require(getattr(self, name) > 0, f"{name}: expected more than 0, found {getattr(self, name)}")
         for labeler, weight in self.labeler_weights.items():
             require(0 <= weight < float("inf"), f"labeler_weights: expected 0 or more for {labeler}, found {weight}")
-        require(
-            self.completions_per_forward is None or self.completions_per_forward >= 1,
-            f"completions_per_forward: expected at least 1, found {self.completions_per_forward}",
-        )
+        check_chunks(self.completions_per_forward, self.engine.parallel)

@@ -20,6 +20,10 @@ class EngineConfig:
     # Of float32 products. "medium" may use bfloat16 inside, and compiles a kernel for each new shape: on a Zen 4 core
     # 7 % faster for one product and 10 % slower for a training step; on others it was twice as fast. Measure yours.
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    # Of several processes (torchrun): weights on every one of them, or in pieces (FSDP2) where a card can't hold them.
+    parallel: Literal["replicate", "shard"] = "replicate"
+    activation_checkpointing: bool = False  # layers run again for the gradient: less memory, a third more work
+    compile: bool = False  # torch.compile of norms and feed-forward layers; where it can't, a warning and no compiling
     checkpoint_every: int = 50  # optimiser steps (PPO: iterations) between checkpoints; 0 never
     log_every: int = 1  # steps between metric lines
     report_to: tuple[Literal["tensorboard", "wandb"], ...] = ()  # metric lines go there too

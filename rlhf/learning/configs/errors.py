@@ -16,6 +16,18 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def check_chunks(completions_per_forward: int | None, parallel: str) -> None:
+    require(
+        completions_per_forward is None or completions_per_forward >= 1,
+        f"completions_per_forward: expected at least 1, found {completions_per_forward}",
+    )
+    require(
+        completions_per_forward is None or parallel != "shard",
+        f"completions_per_forward: expected none where engine.parallel is shard (all processes must forward as often; "
+        f"engine.activation_checkpointing saves memory there), found {completions_per_forward}",
+    )
+
+
 def require_local(backend: str) -> None:
     require(
         backend == "local",

@@ -7,6 +7,7 @@ from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
 from rlhf.learning.configs.errors import check_batches, require, require_local
+from rlhf.learning.configs.lora import LoRAConfig
 from rlhf.learning.configs.rewards import RewardsConfig
 
 
@@ -24,6 +25,7 @@ class PPOConfig:
         default_factory=lambda: OptimizerConfig(learning_rate=1e-6, schedule="constant", warmup_share=0.0)
     )
     rewards: RewardsConfig = field(default_factory=RewardsConfig)  # what counts besides the reward model
+    lora: LoRAConfig | None = None  # None: every weight is trained
     value_learning_rate: float = 1e-5
     backend: Literal["local", "openai", "vllm"] = "local"  # who samples rollouts; a server can't, and is refused
     temperature: float = 1.0  # of rollouts; log-probabilities everywhere are taken at it

@@ -86,7 +86,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         if value is None:
             return None
-        hint = next(option for option in typing.get_args(hint) if option is not type(None))
+        return _convert(next(option for option in typing.get_args(hint) if option is not type(None)), value, where)
     if typing.get_origin(hint) is dict:
         require(isinstance(value, dict), f"{where}: expected an object, found {value!r}")
         return {key: _convert(typing.get_args(hint)[1], one, f"{where}.{key}") for key, one in value.items()}

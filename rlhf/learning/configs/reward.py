@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
-from rlhf.learning.configs.errors import check_batches, check_evaluation, require
+from rlhf.learning.configs.errors import check_batches, check_chunks, check_evaluation, require
+from rlhf.learning.configs.lora import LoRAConfig
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class RewardConfig:
     # Completions whose activations are held at once; None: those of a micro-batch. Fewer cost a second forward, and
     # change no number: scores are made without graph, and their gradients backpropagated chunk by chunk.
     completions_per_forward: int | None = None
+    lora: LoRAConfig | None = None  # None: every weight is trained
     margin: Literal["off", "small", "large"] = "off"  # from the labelers' strength, Llama 2, Table 27
     # drop: tied pairs aren't trained on (InstructGPT); else they are a third outcome with a likelihood of its own.
     ties: Literal["drop", "rao_kupper", "davidson"] = "drop"
@@ -50,11 +52,8 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         check_batches(self.model, self.num_epochs, self.batch_size, self.micro_batch_size)
+        check_chunks(self.completions_per_forward, self.engine.parallel)
         check_evaluation(self.evaluate_every)
-        require(
-            self.completions_per_forward is None or self.completions_per_forward >= 1,
-            f"completions_per_forward: expected at least 1, found {self.completions_per_forward}",
-        )
         lowest = {"drop": None, "rao_kupper": 1.0, "davidson": 0.0}[self.ties]
         require(
             self.tie_threshold is None or (lowest is not None and self.tie_threshold > lowest),

@@ -7,6 +7,7 @@ from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, TextConfig
 from rlhf.learning.configs.errors import check_batches, check_evaluation, require
+from rlhf.learning.configs.lora import LoRAConfig
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class SFTConfig:
     num_epochs: int = 2
     batch_size: int = 64  # demonstrations per optimiser step
     micro_batch_size: int = 64  # demonstrations per forward
+    lora: LoRAConfig | None = None  # None: every weight is trained
     # Optimiser steps between evaluations on held-out rows; model/ is then the best of them. 0: the last step's weights.
     evaluate_every: int = 0
     loss_on: Literal["completion", "all"] = "completion"  # all: pre-training on a mixed corpus
