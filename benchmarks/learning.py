@@ -24,6 +24,7 @@ import io
 import json
 import math
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -93,7 +94,7 @@ def main() -> None:
     asked = parser.parse_args()
     lines, sizes = asked.only.split(","), asked.sizes.split(",")
     name = asked.name or ("learning_quick" if asked.quick else "learning")
-    how = f"`python -m benchmarks.learning{' --quick' if asked.quick else ''}`, {asked.precision}"
+    how = f"`python -m benchmarks.learning {' '.join(sys.argv[1:])}`, {asked.precision}"
     RESULTS.mkdir(exist_ok=True)
     console, started, before = Console(width=170), time.monotonic(), load()
     var = Path(os.environ.get("HONE_VAR", tempfile.gettempdir())) / "benchmarks"
