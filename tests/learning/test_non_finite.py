@@ -60,12 +60,12 @@ class _Poison:
             self.steps_left -= 1
             return apply(learner, row_ids)
 
-        def accumulate_poisoned(parts: Any, loss_sum: Any, count: float, row_ids: Any) -> float:
+        def accumulate_poisoned(parts: Any, loss_sum: Any, count: float, row_ids: Any, *sums: Any) -> float:
             def loss(part: Any) -> Tensor:
                 found: Tensor = loss_sum(part)
                 return found * float("nan") if self.due and where == "loss" else found
 
-            return accumulate(parts, loss, count, row_ids)
+            return accumulate(parts, loss, count, row_ids, *sums)
 
         monkeypatch.setattr(loop.Learner, "apply", apply_and_count)
         monkeypatch.setattr(loop, "accumulate", accumulate_poisoned)
