@@ -65,7 +65,7 @@ def labeled_features(world: World, rankings: Sequence[Row]) -> tuple[Floats, Flo
         ranks = ranking["ranks"]
         won = [(i, j) for i, j in itertools.permutations(range(len(ranks)), 2) if ranks[i] < ranks[j]]
         rows += [known[i] - known[j] for i, j in won]
-        weights += [1 / len(won)] * len(won)
+        weights += [1 / len(won) for _ in won]  # none where all tie
     return np.array(rows), np.array(weights)
 
 

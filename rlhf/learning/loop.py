@@ -240,8 +240,7 @@ class Run:
             Stopped: SIGTERM came; the checkpoint of this step is on disk.
         """
         self.step += 1
-        self.stop_requested = distributed.any_process(self.stop_requested)
-        last = self.step == self.total_steps
+        self.stop_requested, last = distributed.any_process(self.stop_requested), self.step == self.total_steps
         if last or self.step % self.engine.log_every == 0:
             self.log(phase, numbers)
         due = self.engine.checkpoint_every and self.step % self.engine.checkpoint_every == 0 and not last

@@ -1,9 +1,8 @@
 """Metric lines for TensorBoard and for Weights & Biases, beside metrics.jsonl, which stays the record.
 
-TensorBoard's event file is written here: a record is a length, a message of three fields, and a checksum behind each,
-which is less than what its package would bring along. It is made from metrics.jsonl anew when a run is resumed, so no
-point stands in it twice. wandb is imported where it is asked for; a resumed run goes on under its id, and wandb itself
-drops the steps that it has.
+TensorBoard's event file is made from metrics.jsonl anew when a run is resumed, so no point stands in it twice. wandb is
+no part of Hone and must be installed beside it; a resumed run goes on under its id, and wandb itself drops the steps
+that it has. Both are imported where they are asked for: a run that asks for neither starts sooner.
 """
 
 from __future__ import annotations
@@ -12,8 +11,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
-import struct
-import time
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,8 +19,7 @@ from typing import Any, Protocol
 from rlhf.learning.configs import ConfigError
 
 FOLDER = "tensorboard"
-_VERSION = b"brain.Event:2"
-_POLYNOMIAL = 0x82F63B78  # Castagnoli's, reflected
+FLUSH_S = 5
 
 
 def require(report_to: Sequence[str]) -> None:
@@ -73,22 +70,18 @@ class TensorBoard:
     """One event file in FOLDER, with the lines of metrics.jsonl so far."""
 
     def __init__(self, folder: Path, _: Mapping[str, Any]) -> None:
-        (folder / FOLDER).mkdir(exist_ok=True)
-        for old in (folder / FOLDER).glob("events.out.tfevents.*"):
-            old.unlink()
-        self._file = (folder / FOLDER / f"events.out.tfevents.{int(time.time())}.hone").open("wb")
-        self._file.write(record(_double(1, time.time()) + _bytes(3, _VERSION)))
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+        writer = importlib.import_module("tensorboardX").SummaryWriter
+        self._writer = writer(str(folder / FOLDER), flush_secs=FLUSH_S)
         for line in (folder / "metrics.jsonl").read_text().splitlines():
             self.add(json.loads(line))
 
     def add(self, line: Mapping[str, Any]) -> None:
-        values = [_bytes(1, tag.encode()) + _float(2, number) for tag, number in numbers_of(line).items()]
-        summary = b"".join(_bytes(1, value) for value in values)
-        self._file.write(record(_double(1, line["time"]) + _integer(2, line["step"]) + _bytes(5, summary)))
-        self._file.flush()
+        for tag, number in numbers_of(line).items():
+            self._writer.add_scalar(tag, number, line["step"], walltime=line["time"])
 
     def close(self) -> None:
-        self._file.close()
+        self._writer.close()
 
 
 class WandB:
@@ -109,58 +102,3 @@ class WandB:
 
 
 _PLACES: dict[str, type[TensorBoard] | type[WandB]] = {"tensorboard": TensorBoard, "wandb": WandB}
-
-
-def record(data: bytes) -> bytes:
-    """A TFRecord: length (uint64), its checksum, data, its checksum; little-endian."""
-    length = struct.pack("<Q", len(data))
-    return length + struct.pack("<I", masked(crc32c(length))) + data + struct.pack("<I", masked(crc32c(data)))
-
-
-def masked(checksum: int) -> int:
-    """TFRecord's mask, so that a checksum of data with checksums inside is a good one."""
-    return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def crc32c(data: bytes) -> int:
-    found = 0xFFFFFFFF
-    for byte in data:
-        found = _TABLE[(found ^ byte) & 0xFF] ^ (found >> 8)
-    return found ^ 0xFFFFFFFF
-
-
-def _table() -> list[int]:
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = (value >> 1) ^ (_POLYNOMIAL if value & 1 else 0)
-        table.append(value)
-    return table
-
-
-_TABLE = _table()
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _integer(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _double(field: int, value: float) -> bytes:
-    return _varint(field << 3 | 1) + struct.pack("<d", value)
-
-
-def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
-
-
-def _float(field: int, value: float) -> bytes:
-    return _varint(field << 3 | 5) + struct.pack("<f", value)

@@ -15,7 +15,7 @@ from peft import AutoPeftModelForCausalLM, AutoPeftModelForSequenceClassificatio
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from rlhf.learning import actors, lora, reward_model, sft
+from rlhf.learning import actors, lora, needs, reward_model, sft
 from rlhf.learning.attention import can_pack
 from rlhf.learning.configs import ConfigError, LoRAConfig, SFTConfig, from_dict
 from rlhf.learning.forward import completion_log_probabilities
@@ -209,3 +209,17 @@ def test_without_lora_every_weight_is_trained(llama_path: Path, tmp_path: Path) 
     work(*job("sft", tmp_path, replace(config, lora=None), checkpoint_every=3))  # type: ignore[type-var]
     names = newest_state(tmp_path)["models"]["model"]
     assert "model.embed_tokens.weight" in names and not any("lora" in name for name in names)
+
+
+@pytest.mark.parametrize("kind", ["dpo", "ppo", "grpo"])
+def test_the_estimate_of_memory_knows_that_an_adapter_is_small_and_the_reference_free(
+    kind: str, llama_path: Path, reward_path: Path, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = folder_of(kind, tmp_path)
+    configs = [config_of(kind, llama_path, reward_path, lora=one) for one in (None, LORA)]
+    whole, small = (needs.require(folder, config)["bytes"] for config in configs)
+    assert small["optimizer"] < whole["optimizer"] and small["gradients"] < whole["gradients"]
+    held = [line["weights"] + line.get("copies", 0) for line in (small, whole)]
+    assert held[0] < held[1]
+    started = needs.require(folder, config_of(kind, runs["sft"] / "model", reward_path, lora=LORA))["bytes"]
+    assert started["weights"] == small["weights"]  # a saved adapter is as large as the model below it

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboardX.proto.event_pb2 import Event
 
 from rlhf.learning import loop, reports, sft
 from rlhf.learning.checkpoint import Stopped
@@ -21,42 +22,25 @@ from tests.learning.test_sft import config as sft_config
 from tests.learning.test_sft import metrics
 
 
-def test_the_checksum_is_castagnolis() -> None:
-    assert reports.crc32c(b"123456789") == 0xE3069283  # the check value of its catalogue entry
-    assert reports.crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720, B.4
-    assert reports.masked(0) == 0xA282EAD8
-
-
-def test_an_event_is_the_bytes_that_tensorboard_writes(tmp_path: Path) -> None:
-    """Recorded from tensorboard 2.20's EventFileWriter: wall time 1.5, step 300, loss 0.25."""
-    line = {"step": 300, "total_steps": 301, "time": 1.5, "phase": "train", "loss": 0.25, "note": "x", "done": True}
-    (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
-    reports.TensorBoard(tmp_path, line).close()
-    (file,) = (tmp_path / reports.FOLDER).glob("*tfevents*")
-    first, second = _records(file.read_bytes())
-    assert first[9:] == b"\x1a\x0dbrain.Event:2"
-    assert second.hex() == RECORDED
-
-
-RECORDED = "09000000000000f83f10ac022a130a110a0a747261696e2f6c6f7373150000803e"
-
-
-def _records(data: bytes) -> list[bytes]:
-    """The payloads of a file of TFRecords, every checksum looked at."""
-    found, place = [], 0
+def _points(folder: Path, tag: str) -> list[tuple[int, float, float]]:
+    """(step, wall time, value) of one tag in the only event file, record by record: length, checksum, message,
+    checksum."""
+    (file,) = (folder / reports.FOLDER).glob("*tfevents*")
+    data, place, found = file.read_bytes(), 0, []
     while place < len(data):
-        length, checksum = struct.unpack_from("<QI", data, place)
-        assert checksum == reports.masked(reports.crc32c(data[place : place + 8]))
-        payload = data[place + 12 : place + 12 + length]
-        assert struct.unpack_from("<I", data, place + 12 + length)[0] == reports.masked(reports.crc32c(payload))
-        found.append(payload)
+        (length,) = struct.unpack_from("<Q", data, place)
+        event = Event.FromString(data[place + 12 : place + 12 + length])
+        found += [(event.step, event.wall_time, one.simple_value) for one in event.summary.value if one.tag == tag]
         place += 16 + length
     return found
 
 
-def _points(folder: Path) -> list[bytes]:
-    (file,) = (folder / reports.FOLDER).glob("*tfevents*")
-    return [payload for payload in _records(file.read_bytes())[1:] if b"train/loss" in payload]
+def test_a_line_is_a_point_of_each_number_at_its_own_time(tmp_path: Path) -> None:
+    line = {"step": 300, "total_steps": 301, "time": 1.5, "phase": "train", "loss": 0.25, "note": "x", "done": True}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    reports.TensorBoard(tmp_path, line).close()
+    assert _points(tmp_path, "train/loss") == [(300, 1.5, 0.25)]
+    assert reports.numbers_of(line) == {"train/loss": 0.25}
 
 
 def _stopped_and_resumed(folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch, report_to: tuple[str, ...]) -> None:
@@ -86,7 +70,8 @@ def test_a_resumed_run_has_every_point_once_in_tensorboard(
 ) -> None:
     folder = demonstrations()
     _stopped_and_resumed(folder, llama_path, monkeypatch, ("tensorboard",))
-    assert len(_points(folder)) == len(metrics(folder)) == 6
+    lines = [(line["step"], line["time"], pytest.approx(line["loss"])) for line in metrics(folder)]
+    assert _points(folder, "train/loss") == lines and len(lines) == 6
     plain = demonstrations("plain")
     sft.run(plain, sft_config(llama_path))
     assert not (plain / reports.FOLDER).exists()

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.proofs import failures, labels, overoptimisation, rounds
 from benchmarks.proofs.numbers import Number
 from benchmarks.proofs.sizes import FULL, TEST
+from benchmarks.proofs.world import World
 
 
 def by_name(numbers: list[Number]) -> dict[str, Number]:
@@ -83,3 +84,11 @@ def test_a_failure_is_caught_only_by_an_alarm_that_names_it_and_any_alarm_of_a_h
     assert (caught.value, caught.holds) == (0.5, False)
     alarmed = numbers["healthy runs that alarm, of 1"]
     assert (alarmed.value, alarmed.holds) == (1.0, False)
+
+
+def test_a_ranking_of_ties_teaches_a_linear_head_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, 0, TEST)
+    tied = {"prompt_id": 3, "completions": ["Thank you.", "No."], "ranks": [1, 1]}
+    rows, weights = labels.labeled_features(world, [tied, tied | {"ranks": [2, 1]}])
+    assert rows.shape == (1, 7) and weights.tolist() == [1.0]
+    assert (rows[0] == labels.features(world, 3, "No.") - labels.features(world, 3, "Thank you.")).all()
