@@ -119,11 +119,14 @@ def _attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float, softcap: float | None
 ) -> Tensor:
     """Attention of (B, H, T, D) queries; mask is boolean, True where a key is seen, and excludes `causal`."""
-    if query.device.type == "cpu" and query.shape[2] > 1 and _is_half(query, value):
+    if query.device.type == "cpu" and _is_half(query, value):
         # The CPU's flash kernel takes three to five times as long in half precision as in float32, back most of all.
+        # Decoding goes the same way, or the sampler's log-probabilities would not be the trainer's.
+        half = value.dtype if value.dtype in _HALF else torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
-            found = _attend(query.float(), key.float(), value.float(), mask, causal, scale, softcap)
-        return found.to(value.dtype)
+            rounded = (x.to(half).float() for x in (query, key, value))  # as the kernel would see them
+            found = _attend(*rounded, mask, causal, scale, softcap)
+        return found.to(half)
     if softcap is None:
         groups = query.shape[1] // key.shape[1]
         if query.shape[2] == 1 and groups > 1:  # decoding: the queries that share a key are rows of one product

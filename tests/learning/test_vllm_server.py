@@ -33,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()
 """
-BREAKS = "import sys\nprint('loading')\nsys.exit('CUDA: no such device')\n"
+BREAKS = "import sys\nprint('loading', flush=True)\nsys.exit('CUDA: no such device')\n"
 NEVER_READY = "import time\nprint('still loading', flush=True)\ntime.sleep(600)\n"
 
 
