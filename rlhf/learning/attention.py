@@ -124,8 +124,8 @@ def _attend(
         # Decoding goes the same way, or the sampler's log-probabilities would not be the trainer's.
         half = value.dtype if value.dtype in _HALF else torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
-            rounded = (x.to(half).float() for x in (query, key, value))  # as the kernel would see them
-            found = _attend(*rounded, mask, causal, scale, softcap)
+            query, key, value = (x.to(half).float() for x in (query, key, value))  # as the kernel would see them
+            found = _attend(query, key, value, mask, causal, scale, softcap)
         return found.to(half)
     if softcap is None:
         groups = query.shape[1] // key.shape[1]
