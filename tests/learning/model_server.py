@@ -24,7 +24,7 @@ Mischief = Callable[[dict[str, Any], int], tuple[int, Any] | None]  # body, time
 class ModelServer(ThreadingHTTPServer):
     """Answers /v1/completions and /v1/chat/completions; `mischief` may answer instead. `asked` holds every body."""
 
-    daemon_threads = True
+    daemon_threads = False  # closing waits for them: a thread that is inside torch when Python ends takes it down
 
     def __init__(self, path: str, port: int = 0, mischief: Mischief | None = None) -> None:
         super().__init__(("127.0.0.1", port), _Handler)

@@ -79,7 +79,13 @@ def test_greedy_from_a_server_is_our_own_greedy(
 def test_every_completion_has_a_seed_of_its_own_and_the_same_seed_the_same_text(
     llama_path: Path, prompts: Callable[..., Path], serve: Serve
 ) -> None:
-    server = serve(llama_path)
+    def wait_for_company(_: dict[str, Any], before: int) -> None:
+        """Asked again, by the second run, nothing is answered before two requests were there at once."""
+        until = time.monotonic() + 10
+        while before and server.most_at_once < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+
+    server = serve(llama_path, wait_for_company)
     found = []
     for name, parallel in (("a", 1), ("b", 4)):
         sampling.run(prompts(name, count=3), config_for(llama_path, server, patience={"num_parallel": parallel}))
