@@ -70,7 +70,7 @@ RANKINGS = pa.schema(
 # never changes, and the run that read it can be repeated.
 ADDED: dict[str, Any] = {
     "edited": False, "strength": 0, "strength_scale": "", "safety": "", "all_bad": False, "names_itself": False,
-    "adjudicated": False,
+    "adjudicated": False, "winner_ab": "", "winner_ba": "",
 }  # fmt: skip
 CORPUS = pa.schema([("text_id", INT), ("text", TEXT)])
 PROMPTS = pa.schema([("prompt_id", INT), ("prompt", PROMPT), ("split", TEXT)])
@@ -119,7 +119,15 @@ REWARD_ROWS = pa.schema(
     ]
 )
 JUDGE_ROWS = pa.schema(
-    [("pair_id", INT), ("prompt_id", INT), ("score_a", FLOAT), ("score_b", FLOAT), ("probability", FLOAT)]
+    [
+        ("pair_id", INT),
+        ("prompt_id", INT),
+        ("score_a", FLOAT),
+        ("score_b", FLOAT),
+        ("probability", FLOAT),
+        ("winner_ab", TEXT),
+        ("winner_ba", TEXT),
+    ]
 )
 ESTIMATE_ROWS = pa.schema(
     [
