@@ -77,9 +77,9 @@ def _write_data(run: Run, data: Path) -> None:
         _copy_snapshot(run.demonstrations, data)
     if run.snapshot is not None:
         _copy_snapshot(run.snapshot, data)
-    elif run.kind == Run.Kind.JUDGE:
+    if run.kind == Run.Kind.JUDGE:
         tables.write_table(data / "pairs.parquet", tables.PAIRS, _pair_rows(run))
-    else:
+    elif run.snapshot is None or run.kind == Run.Kind.BEST_OF_N:  # which takes the bag of earlier rounds beside prompts
         prompts = _selected_prompts(run)
         tables.write_table(data / "prompts.parquet", tables.PROMPTS, [_prompt_row(prompt) for prompt in prompts])
         if run.kind in (Run.Kind.PPO, Run.Kind.GRPO):

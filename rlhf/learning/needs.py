@@ -89,7 +89,11 @@ def _estimate(folder: Path, config: Config, tokenizer: PreTrainedTokenizerBase) 
         case SampleConfig():
             return _sampling(memory.shape(config.model), _of_prompts(data, tokenizer, config.text), config)
         case BestOfNConfig():
-            return _best_of_n(config, _of_prompts(data, tokenizer, config.text))
+            longest = _of_prompts(data, tokenizer, config.text)
+            if config.bag_size and (data / "bag.parquet").exists():
+                bag = tables.read_table(data / "bag.parquet", tables.BAG)
+                longest = max(longest, _longest(tokenizer, config.text, _answers(bag), 8).prompt)
+            return _best_of_n(config, longest)
         case PPOConfig():
             return _ppo(config, _of_prompts(data, tokenizer, config.text))
         case GRPOConfig():
