@@ -33,46 +33,37 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """An empty database of each kind in turn, as DATABASE_URL names it; "" is SQLite under HONE_VAR."""
-    if request.param == "sqlite":
-        yield ""
-        return
-    with services.new_database(url=request.getfixturevalue("postgres_url")) as url:
-        yield url
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file to copy."""
+    folder = tmp_path_factory.mktemp("migrated")
+    services.migrate(database_url=f"sqlite://{folder / 'hone.sqlite3'}", var=folder)
+    return folder / "hone.sqlite3"
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker) -> Path:
-    path = tmp_path_factory.mktemp("migrated") / "hone.sqlite3"
-    with django_db_blocker.unblock():
-        databases.migrate(f"sqlite://{path}")
-    return path
-
-
-@pytest.fixture(scope="session")
-def migrated_postgres(postgres_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """The name of a migrated database on the server."""
+def migrated_postgres(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a database on the server, to copy."""
     with services.new_database(url=postgres_url) as url:
-        with django_db_blocker.unblock():
-            databases.migrate(url)
+        services.migrate(database_url=url, var=tmp_path_factory.mktemp("migrated"))
         yield urlsplit(url).path.lstrip("/")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def either_database(
-    request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: DjangoDbBlocker
-) -> Iterator[None]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated database of each kind in turn, as DATABASE_URL names it."""
+    if request.param == "sqlite":
+        yield f"sqlite://{shutil.copy(request.getfixturevalue('migrated_sqlite'), tmp_path / 'hone.sqlite3')}"
+        return
+    server, template = map(request.getfixturevalue, ("postgres_url", "migrated_postgres"))
+    with services.new_database(url=server, template=template) as url:
+        yield url
+
+
+@pytest.fixture
+def either_database(database_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """Django's own connection to a migrated database of each kind in turn; commits are real, threads are welcome."""
-    with contextlib.ExitStack() as stack:
-        if request.param == "sqlite":
-            url = f"sqlite://{shutil.copy(request.getfixturevalue('migrated_sqlite'), tmp_path / 'hone.sqlite3')}"
-        else:
-            server, template = map(request.getfixturevalue, ("postgres_url", "migrated_postgres"))
-            url = stack.enter_context(services.new_database(url=server, template=template))
-        stack.enter_context(django_db_blocker.unblock())
-        stack.enter_context(databases.installed(url))
+    with django_db_blocker.unblock(), databases.installed(database_url):
         yield
 
 
@@ -86,10 +77,10 @@ def sqlite_database(tmp_path: Path, migrated_sqlite: Path, django_db_blocker: Dj
 
 @pytest.fixture
 def live_servers(tmp_path: Path) -> Iterator[Callable[..., services.Servers]]:
-    """Call it with num, and database_url where it shall not be SQLite; the servers end with the test."""
+    """Call it with num, and the database_url of a migrated database; the servers end with the test."""
     with contextlib.ExitStack() as stack:
 
-        def start(*, num: int = 1, database_url: str = "", **environment: str) -> services.Servers:
+        def start(*, num: int, database_url: str, **environment: str) -> services.Servers:
             servers = services.servers(num=num, database_url=database_url, var=tmp_path, **environment)
             return stack.enter_context(servers)
 

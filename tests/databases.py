@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from django.core.management import call_command
 from django.db import connections
 
 from config.environment import database
@@ -24,8 +23,3 @@ def installed(url: str) -> Iterator[None]:
         connections["default"].close()
         connections.settings["default"] = settings_before
         connections["default"] = before
-
-
-def migrate(url: str) -> None:
-    with installed(url):
-        call_command("migrate", verbosity=0)

@@ -78,13 +78,18 @@ def free_port() -> int:
 def servers(*, num: int, database_url: str, var: Path, **environment: str) -> Iterator[Servers]:
     """`num` gunicorn processes over one migrated database; DATABASE_URL "" is SQLite in `var`."""
     shared = {**os.environ, "DATABASE_URL": database_url, "HONE_VAR": str(var), **environment}
-    _run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], shared)
     with contextlib.ExitStack() as stack:
         parts = [Gunicorn(log=var / f"gunicorn-{index}.log", environment=shared) for index in range(num)]
         for part in parts:
             stack.callback(part.stop)
             part.start()
         yield Servers([_address(part.log) for part in parts], shared, parts)
+
+
+def migrate(*, database_url: str, var: Path) -> None:
+    """In a process of its own: Django refuses queries in a thread where Playwright runs."""
+    environment = {**os.environ, "DATABASE_URL": database_url, "HONE_VAR": str(var)}
+    _run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], environment)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,14 +54,18 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
-    with services.servers(num=1, database_url="", var=tmp_path_factory.mktemp("var")) as running:
+def servers(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
+    folder = tmp_path_factory.mktemp("var")
+    shutil.copy(migrated_sqlite, folder)
+    with services.servers(num=1, database_url="", var=folder) as running:
         running.run("-m", "tests.browser", "world", "people")
         yield running
 
 
 @pytest.fixture(scope="session")
-def fleet(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], services.Servers]]:
+def fleet(
+    postgres_url: str, migrated_postgres: str, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], services.Servers]]:
     """fleet("sqlite") or fleet("postgresql"): two web processes behind one address, started once a session."""
     with contextlib.ExitStack() as stack:
         started: dict[str, services.Servers] = {}
@@ -69,7 +74,10 @@ def fleet(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             if kind not in started:
                 database, folder = "", tmp_path_factory.mktemp("var")
                 if kind == "postgresql":
-                    database = stack.enter_context(services.new_database(url=postgres_url))
+                    copied = services.new_database(url=postgres_url, template=migrated_postgres)
+                    database = stack.enter_context(copied)
+                else:
+                    shutil.copy(migrated_sqlite, folder)
                 running = services.servers(num=1, database_url=database, var=folder, WEB_CONCURRENCY="2")
                 started[kind] = stack.enter_context(running)
                 started[kind].run("-m", "tests.browser", "world", "people")

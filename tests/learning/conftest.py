@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -25,21 +24,12 @@ from transformers import (
 from rlhf.learning.starter import Starter
 from rlhf.learning.tables import DEMONSTRATIONS, PROMPTS, write_table
 from tests.learning.reply_server import Reply, ReplyServer
+from tests.learning.rows import answer, demonstration_rows, question
 
-WORDS = ["river", "stone", "bread", "lantern", "garden", "winter", "letter", "music", "harbour", "clock", "tea", "map"]
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-
-
-def question(i: int) -> list[dict[str, str]]:
-    content = f"Tell me about the {WORDS[i % 12]} and the {WORDS[(i * 5 + 1) % 12]}, please."
-    return [{"role": "user", "content": content}]
-
-
-def answer(i: int) -> str:
-    return f"The {WORDS[i % 12]} is near the {WORDS[(i * 5 + 1) % 12]}. " * (1 + i % 3)
 
 
 def train_tokenizer(specials: dict[str, str], vocabulary_size: int, template: str | None) -> PreTrainedTokenizerFast:
@@ -131,20 +121,6 @@ def any_model(request: pytest.FixtureRequest) -> tuple[Path, str]:
     """(path, prompt format) of each tiny model in turn."""
     path: Path = request.getfixturevalue(f"{request.param}_path")
     return path, "plain" if request.param == "gpt2" else "chat"
-
-
-def demonstration_rows(count: int, num_held_out: int = 0) -> list[dict[str, Any]]:
-    return [
-        {
-            "demonstration_id": 100 + i,
-            "prompt_id": i,
-            "prompt": question(i),
-            "completion": answer(i),
-            "labeler": f"labeler-{i % 3}",
-            "split": "held_out" if i < num_held_out else "train",
-        }
-        for i in range(count)
-    ]
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from rlhf.learning.rankings import collate, encode_rankings
 from rlhf.learning.records import safety_labels
 from rlhf.learning.safety import NoSafetyLabels, held_out
 from rlhf.learning.tables import RANKINGS, TableError, write_table
-from tests.learning.conftest import WORDS
 from tests.learning.oracles import preferences
 from tests.learning.rankings import CPU, ranking_rows, read_by, result, reward_config, text_config, weights
+from tests.learning.rows import WORDS
 
 
 def _pairs(count: int, num_held_out: int = 0) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from django.utils import timezone  # noqa: E402
 from rlhf import runs, snapshots, versions  # noqa: E402
 from rlhf.learning import tables  # noqa: E402
 from rlhf.models import DatasetSnapshot, Project, Run  # noqa: E402
-from tests.learning.conftest import demonstration_rows  # noqa: E402
+from tests.learning.rows import demonstration_rows  # noqa: E402
 
 CONFIGURATION = {
     "text": {"max_prompt_tokens": 64, "max_completion_tokens": 16},

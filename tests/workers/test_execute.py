@@ -18,7 +18,7 @@ from rlhf.learning import tables
 from rlhf.learning.starter import Child, Starter
 from rlhf.models import Completion, DatasetSnapshot, ModelVersion, Project, Run
 from rlhf.runs import Claim
-from tests.learning.conftest import demonstration_rows
+from tests.learning.rows import demonstration_rows
 from tests.workers import world
 from workers import collect, rundir
 from workers.execute import Worker

@@ -21,7 +21,6 @@ def test_a_killed_worker_is_made_up_for_with_the_same_weights(
         **os.environ, "DATABASE_URL": database_url, "HONE_VAR": str(tmp_path / "hone"),
         "HONE_RUN_STALE_S": str(STALE_S), "OMP_NUM_THREADS": "1",
     }  # fmt: skip
-    python(environment, "manage.py", "migrate", "--verbosity", "0")
     python(environment, "-m", "tests.workers.small", "make", str(llama_path))
 
     child = kill_in_the_middle(environment, tmp_path)

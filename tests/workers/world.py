@@ -14,7 +14,7 @@ from annotate.submissions import Answer
 from rlhf.access import Access
 from rlhf.models import Membership, Project, Role, Run
 from rlhf.prompts import add, new_prompt
-from tests.learning.conftest import WORDS
+from tests.learning.rows import WORDS
 from tests.rlhf.rows import member
 from workers import loop
 from workers.execute import Worker
