@@ -23,7 +23,8 @@ from scipy.special import stdtrit
 from annotate.management.demo import gold, labelers
 from benchmarks.proofs.numbers import Found, Number, Proof, by_seed, mean, pooled
 from benchmarks.proofs.sizes import Sizes
-from benchmarks.proofs.world import Row, World
+from benchmarks.proofs.world import World
+from benchmarks.rows import Row
 from rlhf.learning.stats.scaling import slope
 
 Floats = NDArray[np.float64]
