@@ -16,7 +16,6 @@ from tests.annotate.pool import OVERLAP
 from tests.services import Servers, new_database
 
 NUM_TASKS, NUM_LABELERS, NUM_PROCESSES = 500, 50, 4
-NUM_VANISHING_TASKS = 250  # twelve answers for each who stays, and none who vanishes has given more than eight
 
 
 def test_fifty_people_over_four_processes_drain_a_pool_exactly_also_when_a_third_of_them_vanishes(
@@ -24,40 +23,40 @@ def test_fifty_people_over_four_processes_drain_a_pool_exactly_also_when_a_third
 ) -> None:
     servers = live_servers(num=NUM_PROCESSES, database_url=database_url)
 
-    everybody = some_clients(servers, "staying", NUM_TASKS)
+    everybody = some_clients(servers, "staying")
     clients.label(everybody)
     assert sum(client.num_answers for client in everybody) == NUM_TASKS * OVERLAP
     assert clients.told_none_too_early(everybody) == []
-    assert_drained(servers, "staying", NUM_TASKS, left=0)
+    assert_drained(servers, "staying", left=0)
 
-    everybody = some_clients(servers, "vanishing", NUM_VANISHING_TASKS)
+    everybody = some_clients(servers, "vanishing")
     gone, there = everybody[::3], everybody[1::3] + everybody[2::3]
     for number, client in enumerate(gone):
         client.stops_after = number % 9
     clients.label(everybody)
     assert clients.told_none_too_early(everybody) == []
-    assert sum(client.num_answers for client in everybody) == NUM_VANISHING_TASKS * OVERLAP - len(gone)
+    assert sum(client.num_answers for client in everybody) == NUM_TASKS * OVERLAP - len(gone)
 
     servers.run("-m", "tests.annotate.pool", "lapse", "vanishing")
     clients.label(there)
-    assert sum(client.num_answers for client in everybody) == NUM_VANISHING_TASKS * OVERLAP
-    assert_drained(servers, "vanishing", NUM_VANISHING_TASKS, left=len(gone))
+    assert sum(client.num_answers for client in everybody) == NUM_TASKS * OVERLAP
+    assert_drained(servers, "vanishing", left=len(gone))
 
 
-def some_clients(servers: Servers, project: str, num_tasks: int) -> list[Client]:
-    tokens = json.loads(servers.run("-m", "tests.annotate.pool", "make", project, str(num_tasks), str(NUM_LABELERS)))
+def some_clients(servers: Servers, project: str) -> list[Client]:
+    tokens = json.loads(servers.run("-m", "tests.annotate.pool", "make", project, str(NUM_TASKS), str(NUM_LABELERS)))
     return [Client(servers.urls[number % NUM_PROCESSES], token, project) for number, token in enumerate(tokens)]
 
 
-def assert_drained(servers: Servers, project: str, num_tasks: int, *, left: int) -> None:
+def assert_drained(servers: Servers, project: str, *, left: int) -> None:
     """Every task has its three answers by three people, and nothing else is there but `left` lapsed leases."""
     found = json.loads(servers.run("-m", "tests.annotate.pool", "count", project))
     per_task = Counter(task for task, _, _ in found["answers"])
     people = {(task, labeler) for task, _, labeler in found["answers"]}
-    assert set(per_task.values()) == {OVERLAP} and len(per_task) == num_tasks
-    assert len(people) == num_tasks * OVERLAP  # nobody twice
+    assert set(per_task.values()) == {OVERLAP} and len(per_task) == NUM_TASKS
+    assert len(people) == NUM_TASKS * OVERLAP  # nobody twice
     assert (found["states"], found["other_states"]) == ([["done", OVERLAP]], ["expired"] * left)
-    assert found["num_submissions"] == found["num_demonstrations"] == num_tasks * OVERLAP
+    assert found["num_submissions"] == found["num_demonstrations"] == NUM_TASKS * OVERLAP
 
 
 def test_a_slot_that_is_taken_between_looking_and_reserving_costs_nothing_but_another_look(
