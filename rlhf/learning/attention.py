@@ -18,6 +18,7 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
 
+from rlhf.learning.last_layer import reader_of
 from rlhf.learning.packing import Block, Packing
 
 NAME = "hone"
@@ -73,6 +74,9 @@ def attention(
     query: (B, H, T, D). key, value: (B, K, S, D), K heads shared by H / K queries each. Returns (B, T, H, D).
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    reader = reader_of(module)
+    if reader is not None:
+        reader.packing = packing
     if packing is None:
         causal = attention_mask is None and query.shape[2] > 1
         return _attend(query, key, value, attention_mask, causal, scale, softcap).transpose(1, 2), None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 _SPLIT_BELOW = 0.75  # a block ends where rows get shorter than this share of its width ...
 _SPLIT_AFTER = 256  # ... if it holds this many tokens already: a block costs some ten kernel calls a layer
+_MOST_READ = 0.9  # of the tokens: where more are read, gathering them costs what the others would
 _SHORTEST_SHARED = 8  # tokens; a shorter prompt is cheaper to repeat
 
 Indices = NDArray[np.int64]
@@ -48,6 +49,7 @@ class Packing:
     key_ends: Tensor  # (B + 1,) int32
     keys: Tensor | None  # places of all rows' keys in the stream; None where they are the stream
     longest: int
+    read: Tensor | None = None  # (M,) int64 places whose output is read, each once; None: all
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ class Stream:
     position_ids: Tensor  # (1, N)
     predicts: Tensor  # (completion tokens,) int64: the token that each is predicted from, rows in order
     last: Tensor  # (B,) int64: every row's last real token
-    packing: Packing
+    packing: Packing  # all of whose tokens are read
+    for_predicting: Packing  # of which only those are read that predict a completion token
+    for_last: Packing  # of which only every row's last token is read
 
 
 @dataclass(frozen=True)
@@ -148,13 +152,26 @@ def _stream(
     def tensor(values: Indices) -> Tensor:
         return torch.from_numpy(values).to(device)
 
+    packing = _packing(parts, num_tokens, num_real, device)
     return Stream(
         source=tensor(np.concatenate([row * width + position, filling])),
         position_ids=tensor(np.concatenate([position, filling]))[None],
         predicts=tensor(predicts),
         last=tensor(last),
-        packing=_packing(parts, num_tokens, num_real, device),
+        packing=packing,
+        for_predicting=_reading(packing, predicts, device),
+        for_last=_reading(packing, last, device),
     )
+
+
+def _reading(packing: Packing, places: Indices, device: torch.device | str) -> Packing:
+    """Only `places` are read, and some others that fill a bucket; the same packing where that is nearly all of it."""
+    read = np.unique(places)
+    count = bucket(len(read))
+    if count > _MOST_READ * packing.num_tokens:
+        return packing
+    others = np.setdiff1d(np.arange(packing.num_tokens), read)[: count - len(read)]
+    return replace(packing, read=torch.from_numpy(np.union1d(read, others)).to(device))
 
 
 def _packing(parts: Sequence[_Rows], num_tokens: int, num_real: int, device: torch.device | str) -> Packing:
