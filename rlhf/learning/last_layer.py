@@ -1,9 +1,10 @@
-"""The last layer's feed-forward part works only on tokens whose output somebody reads.
+"""The last layer works only on tokens whose output somebody reads.
 
 Of a prompt nothing is read behind the last layer, and of a ranked answer only the last token; but a model's own forward
-takes every token through every layer. Layers below must (later tokens look back at them); behind the last attention
-no token sees another any more. Hooks narrow what goes into the last feed-forward part and lay its output out again, with
-zeros where nothing is read: the forward stays the model's own.
+takes every token through every layer. Layers below must (later tokens look back at them), and so must the last one's
+keys and values. Its queries, output projection and feed-forward part need not: attention asks for the read tokens
+alone, and hooks narrow what goes into the other two and lay their output out again, with zeros where nothing is read.
+The forward stays the model's own.
 """
 
 from __future__ import annotations
@@ -16,32 +17,33 @@ from transformers import PreTrainedModel
 
 from rlhf.learning.packing import Packing
 
-_PART = "mlp"  # what all tested architectures call it
+_FEED_FORWARD = "mlp"  # in all tested architectures
+_PROJECTIONS = ("o_proj", "c_proj", "dense")  # what they call attention's output projection
 _READER = "_hone_reader"
 
 
 class _Narrow(torch.autograd.Function):
-    """(1, N, d) -> (1, M, d), the tokens at `places`, each once."""
+    """The tokens at `places`, each once, along a dimension."""
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, places: Tensor) -> Tensor:
+    def forward(ctx: Any, states: Tensor, places: Tensor, dimension: int) -> Tensor:
         ctx.save_for_backward(places)
-        ctx.shape = states.shape
-        return states.index_select(1, places)
+        ctx.shape, ctx.dimension = states.shape, dimension
+        return states.index_select(dimension, places)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (places,) = ctx.saved_tensors
-        return gradients[0].new_zeros(ctx.shape).index_copy_(1, places, gradients[0]), None
+        return gradients[0].new_zeros(ctx.shape).index_copy_(ctx.dimension, places, gradients[0]), None, None
 
 
 class _Widen(torch.autograd.Function):
-    """(1, M, d) -> (1, N, d), zero at all other places."""
+    """(1, M, ...) -> (1, N, ...), zero at all other places."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, places: Tensor, num_tokens: int) -> Tensor:
         ctx.save_for_backward(places)
-        return states.new_zeros(1, num_tokens, states.shape[2]).index_copy_(1, places, states)
+        return states.new_zeros(1, num_tokens, *states.shape[2:]).index_copy_(1, places, states)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -49,24 +51,45 @@ class _Widen(torch.autograd.Function):
         return gradients[0].index_select(1, places), None, None
 
 
+def narrow(states: Tensor, packing: Packing, dimension: int) -> Tensor:
+    """The tokens that are read of N along a dimension; `packing.last` is given."""
+    assert packing.last is not None
+    found: Tensor = _Narrow.apply(states, packing.last.read, dimension)  # type: ignore[no-untyped-call]
+    return found
+
+
+def widen(states: Tensor, packing: Packing) -> Tensor:
+    """(1, M, ...) of the read tokens -> (1, N, ...), zero elsewhere."""
+    assert packing.last is not None
+    found: Tensor = _Widen.apply(states, packing.last.read, packing.num_tokens)  # type: ignore[no-untyped-call]
+    return found
+
+
 class Reader:
-    """What is read behind one layer: attention says what the call under way is about, the hooks act on it."""
+    """What is read behind one layer: its attention says what the call under way is about, the hooks act on it."""
 
     def __init__(self) -> None:
-        self.packing: Packing | None = None
+        self.packing: Packing | None = None  # of a call in which not everything is read
+
+    def begin(self, packing: Packing | None) -> None:
+        self.packing = packing if packing is not None and packing.last is not None else None
 
     def narrow(self, part: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if self.packing is None or self.packing.read is None or part._compiled_call_impl is not None:
-            self.packing = None  # a compiled part would have these hooks compiled with it
+        if self.packing is None or _is_compiled(part):
             return None
-        return _Narrow.apply(arguments[0], self.packing.read), *arguments[1:]  # type: ignore[no-untyped-call]
+        return narrow(arguments[0], self.packing, 1), *arguments[1:]
 
-    def widen(self, _: nn.Module, __: tuple[Any, ...], output: Tensor) -> Tensor:
-        packing, self.packing = self.packing, None
-        if packing is None:
-            return output
-        wide: Tensor = _Widen.apply(output, packing.read, packing.num_tokens)  # type: ignore[no-untyped-call]
-        return wide
+    def widen(self, part: nn.Module, _: tuple[Any, ...], output: Tensor) -> Tensor:
+        return output if self.packing is None or _is_compiled(part) else widen(output, self.packing)
+
+    def end(self, *_: Any) -> None:
+        """The next call may be one of another attention, which says nothing."""
+        self.packing = None
+
+
+def _is_compiled(part: nn.Module) -> bool:
+    """Its hooks would be compiled with it."""
+    return part._compiled_call_impl is not None
 
 
 def reader_of(attention: nn.Module) -> Reader | None:
@@ -86,8 +109,13 @@ def read_only_what_is_asked(model: PreTrainedModel) -> None:
     if reader_of(layer) is not None:
         return
     reader = Reader()
-    for module in (layer, *layer.children()):  # one of these is what attention is called with
-        setattr(module, _READER, reader)
-    part = getattr(layer, _PART)
-    part.register_forward_pre_hook(reader.narrow)
-    part.register_forward_hook(reader.widen)
+    parts = [getattr(layer, _FEED_FORWARD)]
+    for name, module in layer.named_children():
+        setattr(module, _READER, reader)  # one of these is what attention is called with
+        if name != _FEED_FORWARD:
+            parts += [child for name, child in module.named_children() if name in _PROJECTIONS]
+    setattr(layer, _READER, reader)
+    for part in parts:
+        part.register_forward_pre_hook(reader.narrow)
+        part.register_forward_hook(reader.widen)
+    parts[0].register_forward_hook(reader.end)
