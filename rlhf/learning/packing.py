@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -69,8 +70,18 @@ class Stream:
     predicts: Tensor  # (completion tokens,) int64: the token that each is predicted from, rows in order
     last: Tensor  # (B,) int64: every row's last real token
     packing: Packing  # all of whose tokens are read
-    for_predicting: Packing  # of which only those are read that predict a completion token
-    for_last: Packing  # of which only every row's last token is read
+    rows: tuple[_Rows, ...]
+    wanted: tuple[Indices, Indices]  # `predicts` and `last`, not on the device
+
+    @cached_property
+    def for_predicting(self) -> Packing:
+        """Of which only those tokens are read that predict a completion token."""
+        return _reading(self.packing, self.rows, self.wanted[0], self.source.device)
+
+    @cached_property
+    def for_last(self) -> Packing:
+        """Of which only every row's last token is read."""
+        return _reading(self.packing, self.rows, self.wanted[1], self.source.device)
 
 
 @dataclass(frozen=True)
@@ -178,14 +189,16 @@ def _stream(
         predicts=tensor(predicts),
         last=tensor(last),
         packing=packing,
-        for_predicting=_reading(packing, parts, predicts, device),
-        for_last=_reading(packing, parts, last, device),
+        rows=tuple(parts),
+        wanted=(predicts, last),
     )
 
 
 def _reading(packing: Packing, parts: Sequence[_Rows], places: Indices, device: torch.device | str) -> Packing:
     """The packing of which only `places` are read behind the last layer; itself where that is nearly all of it."""
-    read = np.unique(places)
+    wanted = np.zeros(packing.num_tokens, bool)
+    wanted[places] = True
+    read = wanted.nonzero()[0]
     count = bucket(len(read))
     if not len(read) or count > _MOST_READ * packing.num_tokens:
         return packing
@@ -196,7 +209,7 @@ def _reading(packing: Packing, parts: Sequence[_Rows], places: Indices, device: 
         first, last = read[low[high > low]], read[high[high > low] - 1]  # what is read of a row stands together
         begin, end = (some.split + place - some.own_at for place in (first, last + 1))
         narrowed.append(replace(some, begin=begin, end=end))
-    others = np.setdiff1d(np.arange(packing.num_tokens), read)[: count - len(read)]  # they fill the bucket
+    others = (~wanted).nonzero()[0][: count - len(read)]  # they fill the bucket
     places = np.concatenate([read, others])
     return replace(
         packing, last=LastLayer(torch.from_numpy(places).to(device), _packing(narrowed, count, len(read), device))
