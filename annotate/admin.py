@@ -123,6 +123,7 @@ class DemonstrationAdmin(ReadOnly):
     list_select_related = ("prompt",)
     search_fields = ("text",)
     actions_list = ("import_demonstrations",)
+    list_before_template = "rlhf/admin/actions_on_phones.html"
     show_full_result_count = False
 
     def get_urls(self) -> list[URLPattern]:

@@ -64,6 +64,7 @@ class ProtocolAdmin(ModelAdmin):
     readonly_fields = ("project", "kind", "is_default", "revision")
     actions = ("use_by_default",)
     actions_detail = ("import_gold", "open_prompt_tasks")
+    change_form_before_template = "rlhf/admin/actions_on_phones.html"
     inlines = (RevisionInline,)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:

@@ -25,10 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 from annotate.management.demo import gold, grammar, labelers, pretraining, recipe
+from benchmarks.rows import Row, simulated_demonstration, simulated_pairs, simulated_ranking
 from rlhf.learning import tables
 from rlhf.learning.starter import Starter
 
-Row = dict[str, Any]
 Mean = tuple[float, float, float]  # mean and its 95 % interval
 
 NUM_HELD_OUT = 1_200  # prompts of the comparison between versions, never trained on
@@ -95,19 +95,8 @@ class World:
         return "prompts.parquet", tables.PROMPTS, rows
 
     def sft(self, base: Path) -> Path:
-        rows = [
-            {
-                "demonstration_id": index,
-                "prompt_id": index,
-                "prompt": self.prompt(index).messages,
-                "completion": labelers.demonstration(
-                    self.seed, labelers.task_key(self.prompt(index).text), 0, self.prompt(index).text
-                ),
-                "labeler": "",
-                "split": "train",
-            }
-            for index in _TRAIN[: recipe.STANDARD.num_demonstrations]
-        ]
+        num = recipe.STANDARD.num_demonstrations
+        rows = [simulated_demonstration(self.seed, index) for index in _TRAIN[:num]]
         data = ("demonstrations.parquet", tables.DEMONSTRATIONS, rows)
         return self.run("sft", "sft", data, model=base) / "model"
 
@@ -124,32 +113,13 @@ class World:
         train = list(_TRAIN)[(number - 1) * size : number * size]
         held_out = list(_HELD_OUT)[: recipe.STANDARD.num_held_out_ranking_prompts]
         completions = self.completions(model, train + held_out, f"completions-{number}")
-        rows: list[Row] = []
-        for index, texts in completions.items():
-            prompt = self.prompt(index)
-            key = labelers.task_key(prompt.text, texts)
-            rows.append(
-                {
-                    "ranking_id": len(self.rankings) + len(rows),
-                    "prompt_id": index,
-                    "prompt": prompt.messages,
-                    "completion_ids": list(range(len(texts))),
-                    "completions": texts,
-                    "ranks": labelers.rank(self.seed, key, 0, prompt.text, texts),
-                    "edited": False,
-                    "strength": 0,
-                    "strength_scale": "",
-                    "safety": "",
-                    "all_bad": False,
-                    "names_itself": False,
-                    "adjudicated": False,
-                    "labeler": labelers.persona(self.seed, key, 0).name,
-                    "weight": 1.0,
-                    "iteration": number,
-                    "split": "held_out" if index in _HELD_OUT else "train",
-                }
+        return [
+            simulated_ranking(
+                self.seed, index, texts, ranking_id=len(self.rankings) + place, iteration=number,
+                split="held_out" if index in _HELD_OUT else "train",
             )
-        return rows
+            for place, (index, texts) in enumerate(completions.items())
+        ]  # fmt: skip
 
     def round(self, number: int, version: Path, sft: Path, reward: Path) -> tuple[Path, Path]:
         """The next version and the reward model that it was trained against."""
@@ -165,16 +135,7 @@ class World:
         return ppo, reward
 
     def judge(self, reward: Path, pairs: list[tuple[int, str, str]], name: str) -> list[Row]:
-        rows = [
-            {
-                "pair_id": number,
-                "prompt_id": index,
-                "prompt": self.prompt(index).messages,
-                "completion_a": a,
-                "completion_b": b,
-            }
-            for number, (index, a, b) in enumerate(pairs)
-        ]
+        rows = simulated_pairs(self.seed, pairs)
         folder = self.run("judge", name, ("pairs.parquet", tables.PAIRS, rows), reward_model=reward)
         return tables.read_table(folder / "rows.parquet", tables.JUDGE_ROWS)
 

@@ -18,12 +18,12 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from benchmarks.rows import Row, demonstration, ranking
 from rlhf.learning import tables
 
 PAD, END = "<pad>", "<end>"
 TEMPLATE = "{{ messages[-1].content }}"
 TARGET = "w7"  # the word that the verifier of line (e) asks for
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Size:
     """A model, the lengths of its texts, and how much of everything a full run takes."""
 
     name: str
-    model: dict[str, int]
+    model: dict[str, Any]
     vocabulary: int
     prompt: tuple[int, int]  # tokens, from and to
     completion: tuple[int, int]
@@ -39,7 +39,7 @@ class Size:
     attention_bias: bool = False
 
 
-def _shape(hidden: int, layers: int, heads: int, key_value_heads: int, intermediate: int) -> dict[str, int]:
+def _shape(hidden: int, layers: int, heads: int, key_value_heads: int, intermediate: int) -> dict[str, Any]:
     return {
         "hidden_size": hidden,
         "num_hidden_layers": layers,
@@ -101,6 +101,10 @@ def text(numbers: list[int]) -> str:
     return " ".join(f"w{number}" for number in numbers)
 
 
+def asked(numbers: list[int]) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text(numbers)}]
+
+
 def prompt(size: Size, draw: random.Random) -> list[int]:
     return [min(int(draw.paretovariate(0.6)), 400) for _ in range(draw.randint(*size.prompt))]
 
@@ -121,25 +125,17 @@ def gold(words: list[int]) -> float:
 
 def demonstrations(size: Size, count: int, seed: int) -> list[Row]:
     draw = random.Random(seed)
-    rows = []
+    found = []
     for index in range(count):
-        rows.append(
-            {
-                "demonstration_id": index,
-                "prompt_id": index,
-                "prompt": [{"role": "user", "content": text(prompt(size, draw))}],
-                "completion": text(completion(size, draw)),
-                "labeler": "",
-                "split": "train" if index % 8 else "held_out",
-            }
-        )
-    return rows
+        split = "train" if index % 8 else "held_out"
+        found.append(demonstration(index, asked(prompt(size, draw)), text(completion(size, draw)), split))
+    return found
 
 
 def rankings(size: Size, count: int, num_completions: int, seed: int, num_held_out: int) -> list[Row]:
     """Rankings by the gold score with noise; held-out ones are pairs, so that every K is measured on the same."""
     draw = random.Random(seed + 1000 * num_completions)
-    rows = []
+    found = []
     for index in range(count + num_held_out):
         held_out = index >= count
         if held_out:
@@ -147,28 +143,10 @@ def rankings(size: Size, count: int, num_completions: int, seed: int, num_held_o
         texts = [completion(size, draw, draw.random()) for _ in range(2 if held_out else num_completions)]
         noisy = [gold(words) + np.log(1 / max(1e-9, draw.random()) - 1) * 0.3 for words in texts]
         order = sorted(range(len(texts)), key=lambda i: -noisy[i])
-        rows.append(
-            {
-                "ranking_id": index,
-                "prompt_id": index,
-                "prompt": [{"role": "user", "content": text(prompt(size, draw))}],
-                "completion_ids": list(range(len(texts))),
-                "completions": [text(words) for words in texts],
-                "ranks": [order.index(i) + 1 for i in range(len(texts))],
-                "edited": False,
-                "strength": 0,
-                "strength_scale": "",
-                "safety": "",
-                "all_bad": False,
-                "names_itself": False,
-                "adjudicated": False,
-                "labeler": "",
-                "weight": 1.0,
-                "iteration": 0,
-                "split": "held_out" if held_out else "train",
-            }
-        )
-    return rows
+        ranks = [order.index(i) + 1 for i in range(len(texts))]
+        messages, split = asked(prompt(size, draw)), "held_out" if held_out else "train"
+        found.append(ranking(index, messages, [text(words) for words in texts], ranks, split=split))
+    return found
 
 
 def prompts(size: Size, count: int, seed: int, length: int | None = None) -> list[Row]:
@@ -176,7 +154,7 @@ def prompts(size: Size, count: int, seed: int, length: int | None = None) -> lis
     found = []
     for index in range(count):
         words = prompt(size, draw) if length is None else [draw.randrange(1, 400) for _ in range(length)]
-        found.append({"prompt_id": index, "prompt": [{"role": "user", "content": text(words)}], "split": "train"})
+        found.append({"prompt_id": index, "prompt": asked(words), "split": "train"})
     return found
 
 

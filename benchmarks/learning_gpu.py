@@ -176,7 +176,7 @@ def _seconds(work: Callable[[], object], device: str) -> float:
 
 def line(name: str, stage: str, found: Job, tokens: float, flops: float, peak: Job) -> Job:
     """What one comparison says."""
-    sides = {}
+    sides: dict[str, Job] = {}
     for side in ("ours", "peer"):
         if side in found:
             seconds = median(turn["wall_s"] for turn in found[side]["turns"])

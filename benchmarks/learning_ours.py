@@ -27,7 +27,7 @@ def watch(clock: Clock) -> None:
         end_step(run, *arguments)
         clock.mark()
 
-    loop.Run.end_step = marked  # type: ignore[method-assign]
+    loop.Run.end_step = marked  # type: ignore[method-assign,assignment]
 
 
 def engine(job: Job) -> Job:
@@ -49,34 +49,41 @@ def common(job: Job) -> Job:
     return {"model": job["model"], "engine": engine(job), "text": TEXT, "optimizer": optimizer(job)}
 
 
+def common_of_rows(job: Job) -> Job:
+    return common(job) | {"num_epochs": 1, "batch_size": job["batch_size"], "micro_batch_size": job["batch_size"]}
+
+
 def run_sft(job: Job, folder: Path, clock: Clock) -> Job:
-    sizes = {"num_epochs": 1, "batch_size": job["batch_size"], "micro_batch_size": job["batch_size"]}
-    config = configs.from_dict("sft", common(job) | sizes)
+    config = configs.from_dict("sft", common_of_rows(job))
     watch(clock)
     sft.run(folder, config)  # type: ignore[arg-type]
     return {"quality": result(folder)["held_out_loss"], "quality_name": "held-out loss, nats a token"}
 
 
 def run_reward(job: Job, folder: Path, clock: Clock) -> Job:
-    sizes = {"num_epochs": 1, "batch_size": job["batch_size"], "micro_batch_size": job["batch_size"]}
-    config = configs.from_dict("reward", common(job) | sizes)
+    config = configs.from_dict("reward", common_of_rows(job))
     watch(clock)
     reward.run(folder, config)  # type: ignore[arg-type]
     return {"quality": result(folder)["accuracy"], "quality_name": "held-out accuracy"}
 
 
-def run_group(job: Job, folder: Path, clock: Clock) -> Job:
-    values = common(job) | {
+def common_of_rollouts(job: Job) -> Job:
+    return common(job) | {
         "text": TEXT | {"max_completion_tokens": job["max_new_tokens"]},
-        "rewards": {"verifier": "regex"},
-        "algorithm": job["algorithm"],
         "num_iterations": job["num_iterations"],
-        "prompts_per_iteration": job["num_prompts"],
-        "group_size": job["group_size"],
-        "minibatch_size": job["num_prompts"] * job["group_size"],
         "micro_batch_size": job["micro_batch_size"],
         "kl_coefficient": job["kl_coefficient"],
         "missing_eos_score": None,
+    }
+
+
+def run_group(job: Job, folder: Path, clock: Clock) -> Job:
+    values = common_of_rollouts(job) | {
+        "rewards": {"verifier": "regex"},
+        "algorithm": job["algorithm"],
+        "prompts_per_iteration": job["num_prompts"],
+        "group_size": job["group_size"],
+        "minibatch_size": job["num_prompts"] * job["group_size"],
     }
     watch(clock)
     grpo.run(folder, configs.from_dict("grpo", values))  # type: ignore[arg-type]
@@ -84,18 +91,13 @@ def run_group(job: Job, folder: Path, clock: Clock) -> Job:
 
 
 def run_ppo(job: Job, folder: Path, clock: Clock) -> Job:
-    values = common(job) | {
-        "text": TEXT | {"max_completion_tokens": job["max_new_tokens"]},
+    values = common_of_rollouts(job) | {
         "reward_model": job["reward_model"],
         "sft_model": job["model"],
         "value_learning_rate": job["learning_rate"],
-        "num_iterations": job["num_iterations"],
         "rollouts_per_iteration": job["num_rollouts"],
         "num_epochs": job["num_epochs"],
         "minibatch_size": job["minibatch_size"],
-        "micro_batch_size": job["micro_batch_size"],
-        "kl_coefficient": job["kl_coefficient"],
-        "missing_eos_score": None,
     }
     watch(clock)
     ppo.run(folder, configs.from_dict("ppo", values))  # type: ignore[arg-type]

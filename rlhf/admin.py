@@ -101,6 +101,7 @@ class PromptAdmin(ModelAdmin):
     search_fields = ("messages", "category")
     readonly_fields = ("project", "messages", "sha256", "split", "source", "author", "created_at")
     actions_list = ("import_prompts",)
+    list_before_template = "rlhf/admin/actions_on_phones.html"
     show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -8,7 +8,9 @@ import threading
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+
+from tests.workers.processes import wait_for
 
 pytestmark = pytest.mark.usefixtures("sqlite_database")
 
@@ -46,6 +48,23 @@ def test_a_connection_that_is_closed_in_a_transaction_lets_the_next_one_go_on() 
     assert is_held()
     connection.close()
     assert not is_held()
+
+
+def test_who_has_waited_for_the_timeout_gives_up_names_the_file_and_may_try_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = f"{connection.settings_dict['NAME']}-queue"
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.2)
+    other = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    said = f"database is locked: another process holds {path} for over 0.2 s"
+    with pytest.raises(OperationalError, match=said), transaction.atomic():
+        User.objects.create(username="too early")
+    os.close(other)
+    wait_for(lambda: not is_held(), "the lock", 10.0)  # nobody holds it who has given up
+    with transaction.atomic():
+        User.objects.create(username="later")
+    assert not is_held() and [user.username for user in User.objects.all()] == ["later"]
 
 
 def test_many_writers_all_get_their_turn() -> None:

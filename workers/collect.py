@@ -14,17 +14,18 @@ from typing import Any
 
 from django.db import transaction
 
-from rlhf import completions, evaluations, runs, versions
+from rlhf import completions, evaluations, runs, snapshots, versions
 from rlhf.completions import NewCompletion
 from rlhf.evaluations import NewVerdict
 from rlhf.learning import tables
-from rlhf.models import Estimate, ModelVersion, ReportCard, Run
+from rlhf.models import DatasetSnapshot, Estimate, ModelVersion, ReportCard, Run
 from rlhf.runs import Claim
 from workers import rundir
 
 WEIGHTS = "model.safetensors"
 CANDIDATE = "candidate"  # purpose of a best-of-N run whose result is the round's candidate, and no step on the way
 REPORT = "report.json"  # of a reward model
+BAG = "bag.parquet"  # of best-of-N: the best answers of all rounds so far
 CANDIDATES = (Run.Kind.SFT, Run.Kind.PPO, Run.Kind.DPO, Run.Kind.GRPO)  # what the loop makes numbered versions with
 TRAINING = (*CANDIDATES, Run.Kind.REWARD, Run.Kind.BEST_OF_N)
 
@@ -72,7 +73,7 @@ def _checked_result(folder: Path) -> dict[str, Any]:
 
 
 def _collect_version(run: Run, claim: Claim, folder: Path, result: dict[str, Any], now: datetime) -> bool:
-    """The model, and where there is one the value model, stored and registered with the run's success."""
+    """The model, and where there are some the value model and the bag, stored and registered with the run's success."""
     weights = {name: _weights_sha256(result, name) for name in ("model", "value") if (folder / name).is_dir()}
     paths = {
         name: versions.store_weights(project=run.project, folder=folder / name, weights_sha256=sha256)
@@ -80,9 +81,10 @@ def _collect_version(run: Run, claim: Claim, folder: Path, result: dict[str, Any
     }
     try:
         with transaction.atomic():
+            bag = _store_bag(run, folder, result)
             made = {name: _register(run, name, paths[name], weights[name], result) for name in paths}
             _store_report(made["model"], folder, result)
-            if not runs.succeed(claim=claim, now=now, result=result, made_version=made["model"]):
+            if not runs.succeed(claim=claim, now=now, result=result, made_version=made["model"], made_snapshot=bag):
                 raise _Lost
     except _Lost:
         return False
@@ -97,6 +99,24 @@ def _store_report(version: ModelVersion, folder: Path, result: dict[str, Any]) -
         content = json.loads((folder / REPORT).read_text(), parse_constant=lambda _: None)
         values = {"project": version.project, "content": content, "sha256": sha256}
         ReportCard.objects.update_or_create(version=version, defaults=values)
+
+
+def _store_bag(run: Run, folder: Path, result: dict[str, Any]) -> DatasetSnapshot | None:
+    """The bag as a snapshot: what the next round's best-of-N is given."""
+    if BAG not in result["outputs"]:
+        return None
+    rows = tables.read_table(folder / BAG, tables.BAG)
+    twin = folder / "bag.jsonl"
+    tables.write_jsonl(twin, tables.BAG, rows)
+    return snapshots.store(
+        project=run.project,
+        configuration="bag",
+        iteration=run.iteration,
+        parameters={"bag_size": run.configuration["bag_size"]},
+        parquet=folder / BAG,
+        jsonl=twin,
+        num_rows=len(rows),
+    )
 
 
 def _weights_sha256(result: dict[str, Any], name: str) -> str:

@@ -21,6 +21,7 @@ from rlhf.models import Completion, DatasetSnapshot, ModelVersion, Project, Prom
 from rlhf.runs import Claim
 
 Row = TypeVar("Row", bound=Model)
+SAMPLED = ("bag.parquet", "rows.parquet")  # best-of-N's own data: the checkpoints of its training begin behind them
 SAFETY = "safety"  # the category of prompts whose answers have to be safe first: Llama 2's tag
 
 
@@ -48,7 +49,7 @@ def prepare(*, run: Run, claim: Claim) -> Path:
         raise BadInput(f"configuration of run {run.pk}: {error}") from error
     (folder / "config.json").write_text(json.dumps(configs.to_dict(checked), indent=1))
     _write_data(run, folder / "data")
-    _continue_from(claim, folder)
+    _continue_from(run, claim, folder)
     return folder
 
 
@@ -77,9 +78,9 @@ def _write_data(run: Run, data: Path) -> None:
         _copy_snapshot(run.demonstrations, data)
     if run.snapshot is not None:
         _copy_snapshot(run.snapshot, data)
-    elif run.kind == Run.Kind.JUDGE:
+    if run.kind == Run.Kind.JUDGE:
         tables.write_table(data / "pairs.parquet", tables.PAIRS, _pair_rows(run))
-    else:
+    elif run.snapshot is None or run.kind == Run.Kind.BEST_OF_N:  # which takes the bag of earlier rounds beside prompts
         prompts = _selected_prompts(run)
         tables.write_table(data / "prompts.parquet", tables.PROMPTS, [_prompt_row(prompt) for prompt in prompts])
         if run.kind in (Run.Kind.PPO, Run.Kind.GRPO):
@@ -189,19 +190,36 @@ def _messages(prompt: Prompt) -> list[dict[str, str]]:
     return [{"role": message["role"], "content": message["content"]} for message in prompt.messages]
 
 
-def _continue_from(claim: Claim, folder: Path) -> None:
+def _continue_from(run: Run, claim: Claim, folder: Path) -> None:
     """Copy the furthest valid checkpoint of the earlier attempts, with the metric lines up to its step, and what the
-    newest of them has paid for."""
+    newest of them has paid for: its journal, and best-of-N's samples."""
     earlier = [folder.parent / str(attempt) for attempt in range(claim.attempt - 1, 0, -1)]
     with_journal = next((old / journal.NAME for old in earlier if (old / journal.NAME).exists()), None)
     if with_journal is not None:  # an attempt begins with the journal of the one before it, so the newest has all
         shutil.copyfile(with_journal, folder / journal.NAME)
     found = [(valid.step, valid.path, old) for old in earlier if (valid := checkpoint.newest_valid(old)) is not None]
-    if not found:
+    sampled = _copy_samples(run, earlier, folder)
+    if not found and sampled is None:
         return
-    step, path, old = max(found, key=lambda each: each[0])
-    shutil.copytree(path, folder / "checkpoint" / str(step))
-    checkpoint.replace_text(folder / "checkpoint" / "LATEST", str(step))
+    step, old = 0, sampled
+    if found:
+        step, path, old = max(found, key=lambda each: each[0])
+        shutil.copytree(path, folder / "checkpoint" / str(step))
+        checkpoint.replace_text(folder / "checkpoint" / "LATEST", str(step))
+    assert old is not None
     if (old / "metrics.jsonl").exists():
         shutil.copyfile(old / "metrics.jsonl", folder / "metrics.jsonl")
         checkpoint.cut_metrics(folder, step)
+
+
+def _copy_samples(run: Run, earlier: Sequence[Path], folder: Path) -> Path | None:
+    """The attempt whose samples were copied. rows.parquet is written last, so it says that they are whole."""
+    if run.kind != Run.Kind.BEST_OF_N:
+        return None  # others write their rows at their end
+    source = next((old for old in earlier if (old / SAMPLED[-1]).exists()), None)
+    if source is None:
+        return None
+    for name in SAMPLED:
+        if (source / name).exists():
+            shutil.copyfile(source / name, folder / name)
+    return source

@@ -88,6 +88,8 @@ def _on_prompts(
     if is_asked(turn, key):
         return succeeded(turn, key)
     configuration = turn.configuration(kind)
+    if kind == "best_of_n" and configuration.get("bag_size", 0):
+        arguments["snapshot"] = _bag(turn)
     return ask(
         turn,
         kind,
@@ -98,6 +100,20 @@ def _on_prompts(
         reward_model=reward.made_version,
         **arguments,
     )
+
+
+def _bag(turn: Turn) -> DatasetSnapshot | None:
+    """The best answers of the rounds before this one; None before any kept some."""
+    kept = Run.objects.filter(
+        project=turn.project,
+        kind="best_of_n",
+        purpose__in=("loop", CANDIDATE),
+        state=Run.State.SUCCEEDED,
+        iteration__lt=turn.iteration,
+        made_snapshot__isnull=False,
+    )
+    newest = kept.order_by("-iteration", "-id").first()
+    return None if newest is None else newest.made_snapshot
 
 
 def _prompts(turn: Turn, kind: str, key: str, configuration: dict[str, Any]) -> list[Prompt]:

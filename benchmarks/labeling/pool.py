@@ -118,7 +118,7 @@ def _copy_as_gold() -> None:
 
 def _copy_tasks(select: str, changed: dict[str, str], parameters: list[int]) -> None:
     """Copies of opened tasks with what they show."""
-    columns = [field.column for field in Task._meta.concrete_fields if not field.primary_key]
+    columns = [str(field.column) for field in Task._meta.concrete_fields if not field.primary_key]
     shown = [field.column for field in TaskCompletion._meta.concrete_fields if field.column not in ("id", "task_id")]
     selected = select.format(columns=", ".join(changed.get(name, name) for name in columns))
     with connection.cursor() as cursor:

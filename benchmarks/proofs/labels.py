@@ -19,7 +19,8 @@ from scipy.optimize import minimize
 from annotate.management.demo import gold, labelers
 from benchmarks.proofs.numbers import Found, Number, Proof, by_seed, differences, mean, pooled
 from benchmarks.proofs.sizes import Sizes
-from benchmarks.proofs.world import Row, World
+from benchmarks.proofs.world import World
+from benchmarks.rows import Row
 from rlhf.learning.stats.scaling import slope
 
 Floats = NDArray[np.float64]

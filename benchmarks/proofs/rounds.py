@@ -14,7 +14,8 @@ import numpy as np
 from annotate.management.demo import recipe
 from benchmarks.proofs.numbers import Found, Number, Proof, by_seed, differences, mean, pooled
 from benchmarks.proofs.sizes import Sizes
-from benchmarks.proofs.world import Row, World
+from benchmarks.proofs.world import World
+from benchmarks.rows import Row
 
 PROMISED_ROUNDS = 2
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annotate.management.demo import gold, grammar, labelers, pretraining, recipe
+from annotate.management.demo import gold, grammar, pretraining, recipe
 from benchmarks.proofs.sizes import Sizes
+from benchmarks.rows import Row, simulated_demonstration, simulated_pairs, simulated_ranking
 from rlhf.learning import configs, tables
 from rlhf.learning.__main__ import STAGES
 
-Row = dict[str, Any]
 HELD_OUT = 10_000  # prompts from here on are never trained on
 NUM_TRAIN = 4_000
 
@@ -79,20 +79,7 @@ class World:
     def sft(self) -> Path:
         if (self.folder / "sft" / "result.json").exists():
             return self.folder / "sft/model"
-        rows = []
-        for index in range(self.sizes.num_demonstrations):
-            request = self.prompt(index)
-            key = labelers.task_key(request.text)
-            rows.append(
-                {
-                    "demonstration_id": index,
-                    "prompt_id": index,
-                    "prompt": request.messages,
-                    "completion": labelers.demonstration(self.seed, key, 0, request.text),
-                    "labeler": "",
-                    "split": "train",
-                }
-            )
+        rows = [simulated_demonstration(self.seed, index) for index in range(self.sizes.num_demonstrations)]
         data = ("demonstrations.parquet", tables.DEMONSTRATIONS, rows)
         return self.run("sft", "sft", data, model=self.base()) / "model"
 
@@ -113,16 +100,8 @@ class World:
 
     def rankings(self, model: Path, indices: Sequence[int], name: str, iteration: int = 1) -> list[Row]:
         """One labeler's ranking of four answers to every prompt."""
-        rows = []
-        for index, texts in self.completions(model, indices, name, recipe.NUM_COMPLETIONS).items():
-            text = self.prompt(index).text
-            key = labelers.task_key(text, texts)
-            rows.append(_ranking(index, self.prompt(index).messages, texts) | {
-                "ranks": labelers.rank(self.seed, key, 0, text, texts),
-                "labeler": labelers.persona(self.seed, key, 0).name,
-                "iteration": iteration,
-            })  # fmt: skip
-        return rows
+        answers = self.completions(model, indices, name, recipe.NUM_COMPLETIONS)
+        return [simulated_ranking(self.seed, i, texts, iteration=iteration) for i, texts in answers.items()]
 
     def labels(self) -> list[Row]:
         """Rankings of the SFT version's answers to the first prompts, as many as any proof needs."""
@@ -135,34 +114,6 @@ class World:
 
     def scores(self, reward: Path, pairs: Sequence[tuple[int, str, str]], name: str) -> list[float]:
         """Score of the first less that of the second, of each pair (prompt, first, second)."""
-        rows = [
-            {
-                "pair_id": number,
-                "prompt_id": index,
-                "prompt": self.prompt(index).messages,
-                "completion_a": a,
-                "completion_b": b,
-            }
-            for number, (index, a, b) in enumerate(pairs)
-        ]
+        rows = simulated_pairs(self.seed, pairs)
         folder = self.run("judge", name, ("pairs.parquet", tables.PAIRS, rows), reward_model=reward)
         return [r["score_a"] - r["score_b"] for r in tables.read_table(folder / "rows.parquet", tables.JUDGE_ROWS)]
-
-
-def _ranking(index: int, messages: list[grammar.Message], texts: list[str]) -> Row:
-    return {
-        "ranking_id": index,
-        "prompt_id": index,
-        "prompt": messages,
-        "completion_ids": list(range(len(texts))),
-        "completions": texts,
-        "edited": False,
-        "strength": 0,
-        "strength_scale": "",
-        "safety": "",
-        "all_bad": False,
-        "names_itself": False,
-        "adjudicated": False,
-        "weight": 1.0,
-        "split": "train",
-    }

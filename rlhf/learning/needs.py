@@ -54,7 +54,10 @@ def require(folder: Path, config: Config) -> dict[str, Any]:
     assert not isinstance(config, EstimateConfig), "an estimate of win rates loads no model"
     if isinstance(config, SampleConfig) and config.sampling.backend != "local":
         return {}  # a server holds the weights
+    if isinstance(config, JudgeConfig) and config.reward_model is None:
+        return {}
     name = config.reward_model if isinstance(config, JudgeConfig) else config.model
+    assert name is not None
     tokenizer = load_tokenizer(name)
     try:
         estimate = _estimate(folder, config, tokenizer)
@@ -86,7 +89,11 @@ def _estimate(folder: Path, config: Config, tokenizer: PreTrainedTokenizerBase) 
         case SampleConfig():
             return _sampling(memory.shape(config.model), _of_prompts(data, tokenizer, config.text), config)
         case BestOfNConfig():
-            return _best_of_n(config, _of_prompts(data, tokenizer, config.text))
+            longest = _of_prompts(data, tokenizer, config.text)
+            if config.bag_size and (data / "bag.parquet").exists():
+                bag = tables.read_table(data / "bag.parquet", tables.BAG)
+                longest = max(longest, _longest(tokenizer, config.text, _answers(bag), 8).prompt)
+            return _best_of_n(config, longest)
         case PPOConfig():
             return _ppo(config, _of_prompts(data, tokenizer, config.text))
         case GRPOConfig():
@@ -94,7 +101,7 @@ def _estimate(folder: Path, config: Config, tokenizer: PreTrainedTokenizerBase) 
         case JudgeConfig():
             pairs = tables.read_table(data / "pairs.parquet", tables.PAIRS)
             texts = ((p["prompt"], [p[side]]) for p in pairs for side in ("completion_a", "completion_b"))
-            of = memory.shape(config.reward_model)
+            of = memory.shape(config.reward_model or "")
             size = _longest(tokenizer, config.text, texts, config.batch_size)
             return Estimate(weights=memory.weights(of), cache=memory.forward_only(of, size.tokens))
         case _:

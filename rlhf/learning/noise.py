@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
-
-
-def noise_keys(seed: int, prompt_ids: Sequence[int], sample_indices: Sequence[int]) -> NDArray[np.uint64]:
-    """A 64-bit key for each row: prompts outer, samples inner."""
-    return np.array([mix(seed, i, j) for i in prompt_ids for j in sample_indices], np.uint64)
 
 
 def uniform(keys: NDArray[np.uint64], positions: NDArray[np.int64] | int) -> NDArray[np.float32]:

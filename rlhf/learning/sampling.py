@@ -215,7 +215,7 @@ def sample_by_server(
         for index in range(sampling.num_samples)
     ]
     is_ours = sampling.backend == "vllm"
-    with vllm_server.endpoint(sampling, model, folder, tick) as served_by:
+    with vllm_server.endpoint(sampling.backend, sampling.server, model, folder, tick) as served_by:
         written = served.write(
             served_by,
             as_read.tokenizer,

@@ -70,8 +70,15 @@ RANKINGS = pa.schema(
 # never changes, and the run that read it can be repeated.
 ADDED: dict[str, Any] = {
     "edited": False, "strength": 0, "strength_scale": "", "safety": "", "all_bad": False, "names_itself": False,
-    "adjudicated": False,
+    "adjudicated": False, "winner_ab": "", "winner_ba": "",
 }  # fmt: skip
+
+
+def added(schema: pa.Schema) -> dict[str, Any]:
+    """The columns of a table that came later, each with what stands in where nothing was said."""
+    return {name: ADDED[name] for name in schema.names if name in ADDED}
+
+
 CORPUS = pa.schema([("text_id", INT), ("text", TEXT)])
 PROMPTS = pa.schema([("prompt_id", INT), ("prompt", PROMPT), ("split", TEXT)])
 # What a prompt asks for beyond preference: the answer of a verifier ("" for none), and whether it is about safety.
@@ -119,7 +126,15 @@ REWARD_ROWS = pa.schema(
     ]
 )
 JUDGE_ROWS = pa.schema(
-    [("pair_id", INT), ("prompt_id", INT), ("score_a", FLOAT), ("score_b", FLOAT), ("probability", FLOAT)]
+    [
+        ("pair_id", INT),
+        ("prompt_id", INT),
+        ("score_a", FLOAT),
+        ("score_b", FLOAT),
+        ("probability", FLOAT),
+        ("winner_ab", TEXT),
+        ("winner_ba", TEXT),
+    ]
 )
 ESTIMATE_ROWS = pa.schema(
     [
@@ -210,7 +225,7 @@ def read_jsonl(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
         except json.JSONDecodeError as error:
             raise TableError(f"{path}, line {number}: expected a JSON object, found {_first_line(error)}") from error
         if isinstance(row, dict):
-            row = {name: ADDED[name] for name in schema.names if name in ADDED} | row
+            row = added(schema) | row
         if not isinstance(row, dict) or set(row) != set(schema.names):
             found = sorted(row) if isinstance(row, dict) else type(row).__name__
             raise TableError(f"{path}, line {number}: found {found}, expected {sorted(schema.names)}")
@@ -228,11 +243,10 @@ def sha256(path: Path) -> str:
 
 
 def _with_added(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    for name in schema.names:
-        if name in ADDED and name not in table.column_names:
-            table = table.append_column(
-                schema.field(name), pa.array([ADDED[name]] * len(table), type=schema.field(name).type)
-            )
+    for name, value in added(schema).items():
+        if name not in table.column_names:
+            column = pa.array([value] * len(table), type=schema.field(name).type)
+            table = table.append_column(schema.field(name), column)
     return table
 
 

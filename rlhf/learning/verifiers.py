@@ -13,7 +13,6 @@ import regex
 from rlhf.learning.configs import InputError
 
 _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?|-?\.\d+(?:[eE][+-]?\d+)?")
-VERIFIERS = ("exact", "number", "regex")
 PATTERN_TIMEOUT_S = 1.0  # for one answer; a pattern that needs more backtracks without end
 
 

@@ -1,4 +1,4 @@
-"""A vLLM server for one run: started with the policy, waited for, and gone when the run is, however that ends.
+"""A vLLM server for one run: started with its model, waited for, and gone when the run is, however that ends.
 
 vLLM is looked for only when it is asked for; Hone never installs it.
 """
@@ -19,10 +19,10 @@ from pathlib import Path
 import httpx
 
 from rlhf.learning import tether
-from rlhf.learning.configs import InputError, SamplingConfig, ServerConfig
+from rlhf.learning.configs import InputError, ServerConfig
 from rlhf.learning.endpoint import Endpoint
 
-NAME = "policy"  # of the model, to the server
+NAME = "policy"  # of the model, to the server, whatever it is for
 LOG = "vllm.log"
 _POLL_S = 0.2
 _STOP_S = 10.0  # between SIGTERM and SIGKILL; a worker waits 15 for the whole run
@@ -33,10 +33,11 @@ class NoServer(InputError):
 
 
 @contextlib.contextmanager
-def endpoint(sampling: SamplingConfig, model: str, folder: Path, tick: Callable[[], None]) -> Iterator[Endpoint]:
-    """The server that `sampling` names, or one of our own where its backend is vllm, for as long as the block runs."""
-    server = sampling.server
-    if sampling.backend == "openai":
+def endpoint(
+    backend: str, server: ServerConfig, model: str, folder: Path, tick: Callable[[], None]
+) -> Iterator[Endpoint]:
+    """The server that is named (backend openai), or one of our own with `model` (vllm), while the block runs."""
+    if backend == "openai":
         assert server.base_url is not None  # checked by the configuration
         yield _endpoint(server, server.base_url, server.model, os.environ.get(server.api_key_env, ""))
         return
@@ -53,7 +54,7 @@ def started(server: ServerConfig, model: str, folder: Path, tick: Callable[[], N
     """
     if importlib.util.find_spec("vllm") is None:
         raise NoServer(
-            "sampling.backend: found vllm, which is not installed here; install it, or name a server (backend openai)"
+            "backend: found vllm, which is not installed here; install it, or name a server (backend openai)"
         )
     port = _free_port()
     url = f"http://127.0.0.1:{port}"

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import ViewportSize, expect
 
 from tests import services
 from tests.browser.conftest import Visitor
@@ -54,7 +54,13 @@ def test_an_admin_imports_prompts_with_two_bad_rows_then_starts_watches_and_canc
 
 def import_prompts(admin: Visitor) -> None:
     page = admin.go("/admin/rlhf/prompt/")
+    wide = page.viewport_size
+    assert wide is not None
+    for size in (wide, ViewportSize(width=390, height=844)):  # on a phone, too, it is one click away
+        page.set_viewport_size(size)
+        expect(page.get_by_role("link", name="Import from JSONL or CSV")).to_have_count(1)
     page.get_by_role("link", name="Import from JSONL or CSV").click()
+    page.set_viewport_size(wide)
     page.get_by_label("Project").select_option(label="Kind answers")
     page.locator("input[type=file]").set_input_files(
         {"name": "p.jsonl", "mimeType": "text/plain", "buffer": FILE.encode()}

@@ -117,7 +117,7 @@ def freeze(slug: str, dataset: str) -> dict[str, Any]:
     )
     open_worker(resource=Run.Resource.CPU).work()
     asked.refresh_from_db()
-    snapshot = DatasetSnapshot.objects.get(pk=asked.made_snapshot_id)
+    snapshot = DatasetSnapshot.objects.get(made_by=asked)
     with default_storage.open(snapshot.jsonl) as file:
         return {"rows": [json.loads(line) for line in file]}
 

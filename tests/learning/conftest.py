@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from transformers import (
 
 from rlhf.learning.starter import Starter
 from rlhf.learning.tables import DEMONSTRATIONS, PROMPTS, write_table
+from tests.learning.reply_server import Reply, ReplyServer
 
 WORDS = ["river", "stone", "bread", "lantern", "garden", "winter", "letter", "music", "harbour", "clock", "tea", "map"]
 CHAT_TEMPLATE = (
@@ -167,6 +169,22 @@ def prompts(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture
+def replying() -> Iterator[Callable[[Reply], ReplyServer]]:
+    """Start a server that replies as told."""
+    servers: list[ReplyServer] = []
+
+    def start(reply: Reply) -> ReplyServer:
+        servers.append(ReplyServer(reply))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture(scope="session")

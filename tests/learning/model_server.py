@@ -49,7 +49,7 @@ class ModelServer(ThreadingHTTPServer):
         else:
             prompt = body["prompt"]
         with self.lock:
-            torch.manual_seed(body["seed"])
+            torch.manual_seed(body.get("seed", 0))
             how: dict[str, Any] = {"do_sample": False}
             if body["temperature"]:
                 how = {"do_sample": True, "temperature": body["temperature"], "top_k": 0, "top_p": 1.0}

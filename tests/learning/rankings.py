@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from rlhf.learning import configs, reward, reward_model
 from rlhf.learning.configs import EngineConfig, OptimizerConfig, RewardConfig, TextConfig
 from rlhf.learning.reading import Reader
-from rlhf.learning.tables import PROMPTS, RANKINGS, sha256, write_table
+from rlhf.learning.tables import PROMPTS, RANKINGS, added, sha256, write_table
 from tests.learning.conftest import answer, question
 
 CPU = torch.device("cpu")
@@ -34,19 +34,13 @@ def ranking_rows(count: int, num_held_out: int = 0) -> list[dict[str, Any]]:
     """Rankings of four: the answer, the answer said twice (tied in every third), another's answer, and rudeness."""
     return [
         {
+            **added(RANKINGS),
             "ranking_id": 500 + i,
             "prompt_id": i,
             "prompt": question(i),
             "completion_ids": [4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3],
             "completions": [answer(i)[:40], answer(i)[:20], answer(i + 5)[:30], "no no no"],
             "ranks": [1, 1, 2, 3] if i % 3 == 0 else [1, 2, 3, 4],
-            "edited": False,
-            "strength": 0,
-            "strength_scale": "",
-            "safety": "",
-            "all_bad": False,
-            "names_itself": False,
-            "adjudicated": False,
             "labeler": f"labeler-{i % 3}",
             "weight": 0.5 if i % 4 == 0 else 1.0,
             "iteration": i % 2,

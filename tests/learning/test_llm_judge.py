@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,50 +16,27 @@ from rlhf.learning.policy import load_policy
 from rlhf.learning.text import encode, right_pad
 from tests.learning.conftest import question
 from tests.learning.rankings import CPU, text_config
+from tests.learning.reply_server import Reply, ReplyServer
 
-Reply = Callable[[dict[str, Any], int], tuple[int, str]]  # the body, how often it was asked -> status, content
+Serve = Callable[[Reply], tuple[Judge, list[Any]]]
 
 
 @pytest.fixture
-def endpoint() -> Iterator[Callable[[Reply], tuple[Judge, list[Any]]]]:
-    """Serve an OpenAI-compatible endpoint that replies as told; returns it and the list of what it was asked."""
-    servers = []
+def endpoint(replying: Callable[[Reply], ReplyServer]) -> Serve:
+    """Serve an endpoint that replies as told; gives a judge there, and the list of what it was asked."""
 
     def serve(reply: Reply) -> tuple[Judge, list[Any]]:
-        asked: list[Any] = []
+        server = replying(reply)
+        return Judge(Endpoint(server.url, "judge-1", api_key="secret", wait_s=0.01), "How good?"), server.asked
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                before = sum(one["body"] == body for one in asked)
-                asked.append({"body": body, "path": self.path, "key": self.headers.get("Authorization")})
-                status, content = reply(body, before)
-                payload = json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]}).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(payload)))
-                self.end_headers()
-                self.wfile.write(payload)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        url = f"http://127.0.0.1:{server.server_port}/v1/"
-        return Judge(Endpoint(url, "judge-1", api_key="secret", wait_s=0.01), "How good?"), asked
-
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return serve
 
 
 def _by_answer(body: dict[str, Any], _before: int) -> tuple[int, str]:
     return 200, "I say 9" if "lovely" in body["messages"][1]["content"] else "Score: 2.5"
 
 
-def test_every_answer_is_asked_for_and_scores_come_back_in_order(endpoint: Any) -> None:
+def test_every_answer_is_asked_for_and_scores_come_back_in_order(endpoint: Serve) -> None:
     served, asked = endpoint(_by_answer)
     found = llm_judge.scores(served, [1, 2, 3], ["p"] * 3, ["lovely", "bad", "lovely too"])
     assert found == [0.9, 0.25, 0.9]
@@ -72,7 +46,7 @@ def test_every_answer_is_asked_for_and_scores_come_back_in_order(endpoint: Any) 
     assert {one["body"]["temperature"] for one in asked} == {0} and asked[0]["body"]["model"] == "judge-1"
 
 
-def test_a_stumble_is_repeated_and_a_failure_is_named(endpoint: Any) -> None:
+def test_a_stumble_is_repeated_and_a_failure_is_named(endpoint: Serve) -> None:
     served, asked = endpoint(lambda _, before: (500, "") if before == 0 else (200, "7"))
     assert llm_judge.scores(served, [1], ["p"], ["a"]) == [0.7] and len(asked) == 2
     served, asked = endpoint(lambda *_: (200, "eleven of ten: 11"))
@@ -84,7 +58,7 @@ def test_a_stumble_is_repeated_and_a_failure_is_named(endpoint: Any) -> None:
 
 
 def test_the_judges_score_counts_by_its_weight_and_sees_the_visible_part(
-    endpoint: Any, llama_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    endpoint: Serve, llama_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served, asked = endpoint(_by_answer)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)

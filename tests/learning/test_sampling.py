@@ -14,7 +14,7 @@ from rlhf.learning import sampling
 from rlhf.learning.configs import SampleConfig, SamplingConfig, TextConfig
 from rlhf.learning.decoding import Decoder, Job, pick, smaller_bucket
 from rlhf.learning.forward import completion_log_probabilities
-from rlhf.learning.noise import mix, noise_keys, uniform
+from rlhf.learning.noise import mix, uniform
 from rlhf.learning.policy import Policy, load_policy
 from rlhf.learning.sampling import Prompt, Sample, sample
 from rlhf.learning.tables import SAMPLE_ROWS, read_table, sha256
@@ -102,7 +102,7 @@ def test_a_completion_ends_with_its_first_stop_token_and_only_then_is_finished(a
 
 def test_tokens_are_drawn_in_proportion_to_their_probabilities() -> None:
     logits = torch.tensor([0.1, 0.2, 0.0, 0.7]).log().repeat(20_000, 1)
-    numbers = uniform(noise_keys(0, range(20_000), [0]), 0)
+    numbers = uniform(np.array([mix(0, i, 0) for i in range(20_000)], np.uint64), 0)
     tokens, log_probabilities = pick(logits, 1.0, numbers)
     shares = torch.bincount(tokens, minlength=4) / 20_000
     assert torch.allclose(shares, torch.tensor([0.1, 0.2, 0.0, 0.7]), atol=0.012)  # over three standard errors

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from rlhf.learning import dpo, reward, sft
-from rlhf.learning.configs import ConfigError, EngineConfig, OptimizerConfig, SFTConfig
+from rlhf.learning.configs import Config, ConfigError, EngineConfig, OptimizerConfig, SFTConfig
 from rlhf.learning.selection import NothingHeldOut
-from rlhf.learning.tables import RANKINGS, write_table
+from rlhf.learning.tables import DEMONSTRATIONS, RANKINGS, write_table
+from tests.learning.conftest import demonstration_rows
 from tests.learning.rankings import metric_lines, ranking_rows, result, reward_config, weights
+from tests.learning.several import Job, config_of, job, work, work_together
 from tests.learning.test_dpo import dpo_config
 from tests.learning.test_sft import config as sft_config
 
@@ -20,10 +25,10 @@ STEEP = OptimizerConfig(learning_rate=3e-2, schedule="constant", warmup_share=0.
 SHORT = {"optimizer": STEEP, "engine": EngineConfig(checkpoint_every=0), "batch_size": 8, "micro_batch_size": 8}
 
 
-def _noisy_rankings(folder: Path) -> Path:
+def _noisy_rankings(folder: Path, count: int = 16, num_held_out: int = 8) -> Path:
     """What training rankings prefer, held-out ones don't: the longer a model learns, the worse it does."""
     rows = [row | {"ranks": row["ranks"][::-1] if row["split"] == "held_out" else row["ranks"]}
-            for row in ranking_rows(16, 8)]  # fmt: skip
+            for row in ranking_rows(count, num_held_out)]  # fmt: skip
     write_table(folder / "data/rankings.parquet", RANKINGS, rows)
     return folder
 
@@ -93,3 +98,56 @@ def test_without_held_out_rows_nothing_can_be_chosen(llama_path: Path, demonstra
         sft.run(folder, sft_config(llama_path, evaluate_every=1))
     with pytest.raises(ConfigError, match="evaluate_every: expected 0 or more, found -1"):
         SFTConfig(model="m", evaluate_every=-1)
+
+
+TOGETHER = ("replicate-reward", "shard-sft", "shard-reward", "resumed-sft", "resumed-reward")
+
+
+@pytest.fixture(scope="module")
+def runs(llama_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs of one process, of two in either mode, and of two, in pieces, that go on from a checkpoint of one."""
+    root, jobs = tmp_path_factory.mktemp("runs"), []
+    steep = OptimizerConfig(learning_rate=5e-3, schedule="constant", warmup_share=0.0)
+    for kind in ("sft", "reward"):
+        config = config_of(kind, llama_path, llama_path, 8, evaluate_every=1, optimizer=steep)
+        alone = _unlike(*job(kind, root / f"alone-{kind}", config, checkpoint_every=5))
+        work(*alone)
+        for name in TOGETHER:
+            how, of = name.split("-")
+            mode = "replicate" if how == "replicate" else "shard"
+            if of == kind:
+                jobs.append(_unlike(*job(kind, root / name, config, parallel=mode, checkpoint_every=5)))
+            if of == kind and how == "resumed":
+                shutil.copytree(alone[1] / "checkpoint", root / name / "checkpoint")
+                shutil.copy(alone[1] / "metrics.jsonl", root / name)
+    work_together(2, jobs, root / "jobs.json")
+    return {path.name: path for path in root.iterdir()}
+
+
+def _unlike(kind: str, folder: Path, config: Config) -> Job:
+    """With held-out rows that are unlike the others, so that the best step isn't the last."""
+    if kind == "reward":
+        _noisy_rankings(folder, 34, 4)
+    else:
+        rows = [row if row["split"] == "held_out" else row | {"completion": "no"} for row in demonstration_rows(34, 4)]
+        write_table(folder / "data/demonstrations.parquet", DEMONSTRATIONS, rows)
+    return kind, folder, config
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_two_processes_choose_the_step_that_one_does(name: str, runs: dict[str, Path]) -> None:
+    alone, together = runs[f"alone-{name.split('-')[1]}"], runs[name]
+    evaluated = [metric_lines(folder, "evaluate") for folder in (alone, together)]
+    for line, other in zip(*evaluated, strict=True):
+        assert (line["step"], line["best_step"]) == (other["step"], other["best_step"])
+        assert line["held_out_loss"] == pytest.approx(other["held_out_loss"], rel=1e-4)
+    best = result(alone)["metrics"]["best_step"]
+    assert result(together)["metrics"]["best_step"] == best < evaluated[0][-1]["step"]
+    saved = [load_file(folder / "model/model.safetensors") for folder in (alone, together)]
+    states = [torch.load(sorted(folder.glob("checkpoint/*/state.pt"))[-1]) for folder in (alone, together)]
+    for one, other in (saved, [state["models"]["best"] for state in states]):
+        assert one.keys() == other.keys() and one
+        for weight, tensor in one.items():  # whole, whatever pieces they lay in
+            torch.testing.assert_close(other[weight], tensor, atol=1e-4, rtol=1e-4)
+    if name.startswith("resumed"):
+        assert "num_processes was 1, is 2" in metric_lines(together, "warning")[0]["warning"]

@@ -237,7 +237,7 @@ def test_a_journal_keeps_whole_lines_alone(tmp_path: Path) -> None:
         ("sample", {"sampling": {"backend": "openai"}}, "sampling.server: expected base_url and model for the backend"),
         ("sample", {"sampling": {"server": {"base_url": "file:///x"}}}, "base_url: expected a URL with http://"),
         ("sample", {"sampling": {"server": {"api_key_env": "SECRET_KEY"}}}, "api_key_env: expected a name that ends"),
-        ("sample", {"sampling": {"server": {"timeout_s": 0}}}, "sampling.server.timeout_s: expected more than 0"),
+        ("sample", {"sampling": {"server": {"timeout_s": 0}}}, "server.timeout_s: expected more than 0"),
         ("sample", {"sampling": {"backend": "vllm", "server": {"interface": "chat"}}}, "expected completions for the"),
         (
             "ppo",

@@ -14,13 +14,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rlhf.learning import sampling
+from rlhf.learning import judge, sampling
 from rlhf.learning.checkpoint import Stopped
-from rlhf.learning.configs import SampleConfig, SamplingConfig, ServerConfig
-from rlhf.learning.tables import SAMPLE_ROWS, read_table
+from rlhf.learning.configs import JudgeConfig, SampleConfig, SamplingConfig, ServerConfig
+from rlhf.learning.tables import JUDGE_ROWS, SAMPLE_ROWS, read_table
 from rlhf.learning.vllm_server import NoServer, started
 from tests.learning.conftest import wait_for
 from tests.learning.rankings import text_config
+from tests.learning.test_judge import pairs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERVES = "import sys\nfrom tests.learning.model_server import main\nmain(sys.argv[1:])\n"
@@ -79,6 +80,18 @@ def test_a_run_starts_a_server_with_its_policy_and_stops_it(
     assert "--host 127.0.0.1" in said and "--generation-config vllm" in said and "--served-model-name policy" in said
 
 
+def test_a_judge_of_pairs_has_a_server_of_its_own(
+    vllm: Callable[[str], None], llama_path: Path, tmp_path: Path
+) -> None:
+    vllm(SERVES)
+    folder, config = pairs(tmp_path / "run", count=1), JudgeConfig(backend="vllm", judge_model=str(llama_path))
+    patience = ServerConfig(num_attempts=1)
+    judge.run(folder, replace(config, max_reply_tokens=4, max_unreadable_share=1.0, server=patience))
+    (row,) = read_table(folder / "rows.parquet", JUDGE_ROWS)
+    assert row["winner_ab"] == "unreadable"  # an untrained model says nothing of use
+    assert "--served-model-name policy" in (folder / "vllm.log").read_text()
+
+
 def test_the_server_is_gone_after_the_block_and_after_an_error(vllm: Callable[[str], None], tmp_path: Path) -> None:
     vllm(IS_HEALTHY)
     urls = []
@@ -134,5 +147,5 @@ def test_a_server_that_breaks_or_never_answers_is_told_with_its_last_words(
 
 def test_where_vllm_is_not_installed_one_sentence_says_so(llama_path: Path, prompts: Callable[..., Path]) -> None:
     config = SampleConfig(model=str(llama_path), sampling=SamplingConfig(backend="vllm"))
-    with pytest.raises(NoServer, match="sampling.backend: found vllm, which is not installed here; install it, or"):
+    with pytest.raises(NoServer, match="backend: found vllm, which is not installed here; install it, or"):
         sampling.run(prompts(), config)

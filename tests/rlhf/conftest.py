@@ -4,8 +4,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from rlhf.models import Evaluation, Project, Role
-from tests.rlhf.rows import answer, member, prompts, run, version
+from rlhf import evaluations
+from rlhf.models import Evaluation, Project, Role, Run, RunMetric
+from tests.browser import cards
+from tests.rlhf.rows import answer, estimate, member, prompts, run, verdict, version
 
 
 @pytest.fixture
@@ -47,6 +49,21 @@ def evaluation(project) -> Evaluation:
         for prompt in prompts(project, 4):
             answer(prompt, model, by, f"{model.name} answers {prompt.pk}")
     return Evaluation.objects.create(project=project, candidate=v1, baseline=v0, iteration=1)
+
+
+@pytest.fixture
+def judged(evaluation: Evaluation) -> Evaluation:
+    """Three people, one gold and a reward model have judged v1 against v0; a training run with curves."""
+    project = evaluation.project
+    people = evaluations.people_judge(project=project)
+    for prompt, score in zip(prompts(project, 4), (1.0, 1.0, 0.5, 0.0), strict=True):
+        verdict(evaluation, people, prompt, score, rater="ann", candidate_reward=1.25)
+    estimate(evaluation, people, run(project, "estimate"), 0.7)
+    for step in range(3):
+        RunMetric.objects.create(run=run(project, "ppo") if step == 0 else Run.objects.get(kind="ppo"), attempt=1,
+                                 step=step, values={"step": step, "kl": 0.1 * step})  # fmt: skip
+    cards.build(version(project, "rm1", kind="reward", iteration=1))
+    return evaluation
 
 
 @pytest.fixture

@@ -102,4 +102,5 @@ def test_a_run_of_thousands_of_prompts_is_shown_in_one_line(client, boss, projec
     row = run(project, "ppo", selection={"prompt_ids": list(range(70_000, 73_000)), "dataset": "rankings"})
     client.force_login(boss)
     page = client.get(reverse("admin:rlhf_run_change", args=[row.pk])).content.decode()
-    assert "prompt_ids: 3000 rows; dataset: rankings" in page and "71234" not in page
+    # PostgreSQL keeps keys in an order of its own.
+    assert "prompt_ids: 3000 rows" in page and "dataset: rankings" in page and "71234" not in page

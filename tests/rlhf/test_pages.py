@@ -2,7 +2,6 @@
 
 import io
 import tarfile
-from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,24 +9,13 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 
 from annotate import protocols
 from annotate.models import Protocol, Task
 from rlhf import evaluations
-from rlhf.models import (
-    Completion,
-    Membership,
-    Project,
-    ProjectToken,
-    Prompt,
-    ReportCard,
-    Run,
-    RunAlarm,
-    RunMetric,
-)
-from tests.browser import cards
-from tests.rlhf.rows import estimate, member, prompts, run, snapshot, verdict, version
+from rlhf.models import Completion, Membership, ProjectToken, Prompt
+from tests.rlhf.addresses import address
+from tests.rlhf.rows import member, prompts, snapshot, version
 
 PAGES = (
     "project", "project-now", "runs", "runs-live", "run", "run-live", "versions", "version", "datasets", "prompts",
@@ -35,36 +23,6 @@ PAGES = (
 )  # fmt: skip
 MANAGER_PAGES = ("people",)
 MANAGER_POSTS = ("cancel-run", "retry-run", "switch-loop", "prompts", "people")
-
-
-@pytest.fixture
-def judged(evaluation):
-    """Three people, one gold and a reward model have judged v1 against v0; a training run with curves."""
-    project = evaluation.project
-    people = evaluations.people_judge(project=project)
-    for prompt, score in zip(prompts(project, 4), (1.0, 1.0, 0.5, 0.0), strict=True):
-        verdict(evaluation, people, prompt, score, rater="ann", candidate_reward=1.25)
-    estimate(evaluation, people, run(project, "estimate"), 0.7)
-    for step in range(3):
-        RunMetric.objects.create(run=run(project, "ppo") if step == 0 else Run.objects.get(kind="ppo"), attempt=1,
-                                 step=step, values={"step": step, "kl": 0.1 * step})  # fmt: skip
-    cards.build(version(project, "rm1", kind="reward", iteration=1))
-    return evaluation
-
-
-def address(name: str, project: Project) -> str:
-    names: dict[str, object] = {"project": project.slug}
-    if name in ("run", "run-live", "cancel-run", "retry-run"):
-        names["pk"] = Run.objects.get(kind="ppo").pk
-    elif name == "report-card":
-        names["pk"] = ReportCard.objects.get().version_id
-    elif name in ("version", "weights"):
-        names["pk"] = evaluations.Evaluation.objects.get().candidate_id
-    elif name in ("evaluation", "pair"):
-        names["pk"] = evaluations.Evaluation.objects.get().pk
-    if name == "pair":
-        names["prompt"] = Prompt.objects.order_by("id").first().pk
-    return reverse(name, kwargs=names)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -140,34 +98,6 @@ def test_hostile_text_in_a_completion_and_a_prompt_is_escaped(client, judged, re
     for name in ("pair", "evaluation", "prompts"):
         body = client.get(address(name, judged.project)).content.decode()
         assert "<script>alert" not in body and "<img src=x" not in body and "&lt;script&gt;" in body
-
-
-def test_live_parts_answer_304_while_nothing_changes(client, judged, researcher):
-    client.force_login(researcher)
-    for name in ("project-now", "runs-live", "label-progress"):
-        first = client.get(url := address(name, judged.project))
-        assert client.get(url, headers={"If-None-Match": first["ETag"]}).status_code == 304
-    run(judged.project, "sft", state=Run.State.RUNNING, step=1, total_steps=4)
-    assert (
-        client.get(address("project-now", judged.project), headers={"If-None-Match": first["ETag"]}).status_code == 200
-    )
-
-
-def test_a_finished_run_stops_the_asking(client, judged, researcher):
-    client.force_login(researcher)
-    assert client.get(address("run-live", judged.project)).status_code == 286
-
-
-def test_cancel_and_retry_from_the_page(client, project, manager):
-    client.force_login(manager)
-    queued = run(project, "ppo", state=Run.State.QUEUED)
-    for name, state in (("cancel-run", "cancelled"), ("retry-run", "queued")):
-        assert client.post(reverse(name, args=["tulip", queued.pk])).status_code == 302
-        queued.refresh_from_db()
-        assert queued.state == state
-    Run.objects.filter(pk=queued.pk).update(state=Run.State.SUCCEEDED)
-    page = client.post(reverse("retry-run", args=["tulip", queued.pk]), follow=True).content.decode()
-    assert "expected a failed or cancelled run" in page
 
 
 def test_the_import_lands_good_rows_and_names_bad_ones(client, project, manager, tmp_path):
@@ -249,26 +179,6 @@ def test_a_dashboard_with_nothing_says_what_comes_next(client, project, research
     assert "load_dataset" in client.get(reverse("datasets", args=["tulip"])).content.decode()
 
 
-def test_a_failed_step_of_the_loop_is_named_on_the_dashboard(client, project, researcher):
-    run(project, "sample", Run.State.FAILED, purpose="ranking", error="found no model, expected one")
-    run(project, "sample", Run.State.FAILED, purpose="try", error="found no patience")
-    client.force_login(researcher)
-
-    page = client.get(f"/p/{project.slug}/now").content.decode()
-
-    assert "The loop waits" in page and "found no model, expected one" in page
-    assert "found no patience" not in page
-
-
-def test_a_run_that_has_ended_says_nothing_of_time_left(client, project, researcher):
-    times = {"started_at": timezone.now() - timedelta(seconds=8), "heartbeat_at": timezone.now()}
-    client.force_login(researcher)
-    for state, is_said in ((Run.State.RUNNING, True), (Run.State.SUCCEEDED, False), (Run.State.FAILED, False)):
-        row = run(project, "ppo", state, phase="rollouts", step=4, total_steps=8, **times)
-        page = client.get(reverse("run-live", args=["tulip", row.pk])).content.decode()
-        assert (" left" in page) is is_said and ("rollouts" in page) is is_said
-
-
 def test_a_refused_page_says_what_was_found_and_who_can_help(client, project, labeler):
     client.force_login(labeler)
     page = client.get(reverse("runs", args=["tulip"])).content.decode()
@@ -292,72 +202,3 @@ def test_comparisons_are_told_apart_by_their_versions(client, evaluation, resear
     client.force_login(researcher)
     page = client.get(reverse("label-progress", args=["tulip"])).content.decode()
     assert f": {evaluation.candidate} against {evaluation.baseline}" in page and "0 of 4" in page
-
-
-def test_alarms_stand_escaped_on_the_page_of_their_run_and_on_the_dashboard(client, project, researcher):
-    row = run(project, "grpo", Run.State.RUNNING, iteration=2, attempt=2)
-    message = "length drifts: found 1.7, alarm at 1.6. <script>alert(1)</script> Look at the length shortcut."
-    RunAlarm.objects.create(run=row, attempt=2, step=7, name="length drifts", message=message)
-    RunAlarm.objects.create(run=row, attempt=1, step=3, name="of an attempt that is gone", message="gone")
-    client.force_login(researcher)
-    for url in (reverse("run", args=["tulip", row.pk]), "/p/tulip/", "/p/tulip/now"):
-        body = client.get(url).content.decode()
-        assert "length drifts: found 1.7, alarm at 1.6. &lt;script&gt;" in body and "step 7" in body.lower()
-        assert "<script>alert" not in body and "gone" not in body
-    run(project, "sample", iteration=3)
-    assert "length drifts" not in client.get("/p/tulip/now").content.decode()
-
-
-def test_a_report_card_says_its_numbers_and_names_labelers_by_pseudonym_alone(client, judged, labeler, researcher):
-    client.force_login(researcher)
-    card = ReportCard.objects.get()
-    body = client.get(address("report-card", judged.project)).content.decode()
-    accuracy = card.content["accuracy"]
-    assert f"{accuracy['mean'] * 100:.0f}\N{NO-BREAK SPACE}%" in body and f"{accuracy['num_pairs']} comparisons" in body
-    assert (
-        all(pseudonym in body for pseudonym in cards.LABELERS) and labeler.username not in body.split("</header>")[-1]
-    )
-    assert "Labelers never trained on" in body and "Reliability diagram" in body
-    assert f"{100 * card.content['scaling']['per_doubling']:+.1f} points" in body
-    flagged = body[body.index("Shortcuts") :]
-    assert flagged.index("Length") < flagged.index("badge-failed") < flagged.index("Place in the row")
-    version_page = client.get(reverse("version", args=["tulip", card.version_id])).content.decode()
-    assert address("report-card", judged.project) in version_page
-
-
-def test_a_report_card_without_anything_held_out_says_so(client, project, researcher):
-    empty = cards.empty(version(project, "rm1", kind="reward"))
-    client.force_login(researcher)
-    body = client.get(reverse("report-card", args=["tulip", empty.version_id])).content.decode()
-    for text in ("so nothing is known", "raise the overlap of a protocol", "reward.scaling_shares"):
-        assert text in body
-
-
-def test_hostile_phrases_and_pseudonyms_are_escaped_on_a_report_card(client, judged, researcher):
-    hostile = "</script><script>alert(1)</script>"
-    card = ReportCard.objects.get()
-    card.content["shortcuts"]["phrases"][0]["name"] = hostile
-    card.content["by_labeler"] = {hostile: card.content["accuracy"]}
-    card.save()
-    client.force_login(researcher)
-    body = client.get(address("report-card", judged.project)).content.decode()
-    assert "<script>alert" not in body and body.count("&lt;/script&gt;&lt;script&gt;alert(1)") >= 2
-
-
-def test_a_version_without_a_card_has_no_page_of_it(client, judged, researcher):
-    client.force_login(researcher)
-    sft = judged.baseline
-    assert client.get(reverse("report-card", args=["tulip", sft.pk])).status_code == 404
-    assert "Report card" not in client.get(reverse("version", args=["tulip", sft.pk])).content.decode()
-
-
-@pytest.mark.parametrize("kind", ["dpo", "grpo"])
-def test_runs_of_every_way_to_train_show_curves_and_lineage(kind, client, project, researcher):
-    made = version(project, "v1", 1, kind=kind)
-    row = run(project, kind, policy=version(project, "v0", 0), made_version=made)
-    RunMetric.objects.create(run=row, attempt=1, step=1, values={"step": 1, "loss": 0.69, "score_spread": 0.25})
-    client.force_login(researcher)
-    page = client.get(reverse("run", args=["tulip", row.pk])).content.decode()
-    assert f"{kind.upper()} #{row.pk}" in page and "score_spread" in page and ">v0</a>" in page and ">v1</a>" in page
-    assert kind.upper() in client.get(reverse("version", args=["tulip", made.pk])).content.decode()
-    assert kind.upper() in client.get(reverse("versions", args=["tulip"])).content.decode()

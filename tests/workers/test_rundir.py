@@ -177,3 +177,34 @@ def test_an_attempt_goes_on_from_the_furthest_whole_checkpoint(project: Project)
     assert (folder / "checkpoint/LATEST").read_text() == "3"
     steps_logged = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert steps_logged == [1, 2, 3]  # what came after the checkpoint is done again
+
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_best_of_n_goes_on_with_the_samples_that_its_training_began_with(project: Project, step: int) -> None:
+    reward_model = versions.register(project=project, kind="reward", name="rm1", source="at/rm1")
+    wanted = list(project.prompts.values_list("pk", flat=True)[:2])
+    run = ask(project, kind="best_of_n", selection={"prompt_ids": wanted}, reward_model=reward_model)
+    token = claim()
+    folder = rundir.prepare(run=run, claim=token)
+    for name in ("rows.parquet", "bag.parquet"):
+        (folder / name).write_text(name)
+    lines = [{"step": number, "total_steps": 9} for number in (0, 0, *range(1, step + 2))]
+    if step:
+        write_checkpoint(folder, step)
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    runs.crash(claim=token, now=NOW, error="x")
+
+    folder = rundir.prepare(run=run, claim=claim())
+
+    assert [(folder / name).read_text() for name in ("rows.parquet", "bag.parquet")] == ["rows.parquet", "bag.parquet"]
+    logged = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert logged == [0, 0, *range(1, step + 1)]
+
+
+def test_the_rows_of_another_kind_are_its_end_and_not_handed_on(project: Project) -> None:
+    run = ask(project, kind="sft", snapshot=demonstrations(project))
+    token = claim()
+    (rundir.prepare(run=run, claim=token) / "rows.parquet").write_text("rows")
+    runs.crash(claim=token, now=NOW, error="x")
+
+    assert not (rundir.prepare(run=run, claim=claim()) / "rows.parquet").exists()

@@ -99,7 +99,7 @@ class ServerConfig:
     memory_share: float = 0.85  # of the GPU, for a vLLM server
 
     def __post_init__(self) -> None:
-        where = "sampling.server"
+        where = "server"
         url = self.base_url
         require(
             url is None or url.startswith(("http://", "https://")),
