@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks.proofs import record
 from benchmarks.proofs.sizes import FULL, QUICK
-from benchmarks.proofs.units import PROOFS, collect, everything
+from benchmarks.proofs.units import PROOFS, collect, everything, expected
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks/results"
@@ -35,6 +35,10 @@ def main() -> int:
     sizes = QUICK if arguments.quick else FULL
     worlds = Path(os.environ.get("HONE_VAR", ROOT / "var")).absolute() / "proofs" / sizes.name
     console = Console(width=150)
+    if sizes is FULL:
+        cost = expected(worlds, names, sizes)
+        parts = ", ".join(f"{name} {seconds / 60:.0f}" for name, seconds in cost.items())
+        console.print(f"{sum(cost.values()) / 60:.0f} minutes of one core expected: {parts}")
     everything(worlds, names, sizes, arguments.workers, console)
     done = {name: collect(worlds, PROOFS[name], sizes) for name in names}
     console.print(record.page(record.machine(), done, sizes), markup=False)

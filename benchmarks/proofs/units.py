@@ -21,6 +21,11 @@ PROOFS: Mapping[str, Proof] = {
     module.PROOF.name: module.PROOF
     for module in (labels, rounds, overoptimisation, best_of_n_kl, failures, report_card)
 }
+# Seconds of one core that a unit of the full size takes, and a world before them; measured on worlds 100 and 101.
+COST_S = {
+    "labels": 150, "rounds": 300, "overoptimisation": 340, "best_of_n_kl": 1, "failures": 19, "report_card": 12,
+}  # fmt: skip
+WORLD_S = 110
 NEED_A_WORLD = ("labels", "rounds", "overoptimisation", "failures")
 
 
@@ -59,15 +64,32 @@ def collect(worlds: Path, proof: Proof, sizes: Sizes) -> tuple[Proof, list[Numbe
     return proof, proof.numbers(found, sizes), sum(unit["cpu_s"] for unit in units.values())
 
 
+def expected(worlds: Path, names: Sequence[str], sizes: Sizes) -> dict[str, float]:
+    """Seconds of one core that the full size's work will take as far as it isn't done, by proof, and "worlds"."""
+    left = {
+        name: [key for key in PROOFS[name].units(sizes) if not unit_path(worlds, name, key).exists()] for name in names
+    }
+    seeds = {seed for seed in seeds_of(names, sizes) if not (worlds / str(seed) / "sft/result.json").exists()}
+    return {"worlds": float(WORLD_S * len(seeds))} | {
+        name: float(COST_S[name] * len(keys)) for name, keys in left.items()
+    }
+
+
+def seeds_of(names: Sequence[str], sizes: Sizes) -> set[int]:
+    """Worlds that some proofs need."""
+    seeds = set(sizes.seeds) if set(names) & set(NEED_A_WORLD) else set()
+    return seeds | (set(sizes.calibration_seeds) if "failures" in names else set())
+
+
 def everything(worlds: Path, names: Sequence[str], sizes: Sizes, workers: int, console: Console) -> None:
     """All units of some proofs, `workers` at a time; worlds first."""
-    seeds = set(sizes.seeds) if set(names) & set(NEED_A_WORLD) else set()
     alarms = "failures" in names
-    seeds |= set(sizes.calibration_seeds) if alarms else set()
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         for done in _progress(
-            [pool.submit(prepare, worlds, seed, sizes, alarms) for seed in sorted(seeds)], console, "world"
+            [pool.submit(prepare, worlds, seed, sizes, alarms) for seed in sorted(seeds_of(names, sizes))],
+            console,
+            "world",
         ):
             done.result()
         jobs = [

@@ -105,7 +105,7 @@ class World:
 
     def labels(self) -> list[Row]:
         """Rankings of the SFT version's answers to the first prompts, as many as any proof needs."""
-        count = max(*self.sizes.label_sizes, 2 * self.sizes.num_ranking_prompts)
+        count = max(self.sizes.num_labeled, 2 * self.sizes.num_ranking_prompts)
         return self.rankings(self.sft(), range(count), "completions-sft")
 
     def reward(self, name: str, rankings: list[Row], start: Path) -> Path:

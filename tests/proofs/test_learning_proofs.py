@@ -45,7 +45,8 @@ def test_a_run_without_a_penalty_leaves_its_start_further_and_further(worlds: Pa
     pool = found["best_of_n"]
     assert set(pool) == {str(n) for n in overoptimisation.NS} and len(set(pool.values())) > 1
     names = by_name(overoptimisation.numbers({"0": found}, TEST))
-    assert "seed 0: predicted over measured sqrt(KL) of the peak" in names
+    assert "seed 0: predicted over measured sqrt(KL) of the peak, form for reinforcement learning" in names
+    assert len(found["proxy"]) == 3 and found["proxy"][2] != found["proxy"][0]
 
 
 @pytest.mark.parametrize("kind", ["dropout", "temperature", "truncation"])
