@@ -18,6 +18,7 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
 
+from rlhf.learning.last_layer import narrow, reader_of, widen
 from rlhf.learning.packing import Block, Packing
 
 NAME = "hone"
@@ -73,17 +74,31 @@ def attention(
     query: (B, H, T, D). key, value: (B, K, S, D), K heads shared by H / K queries each. Returns (B, T, H, D).
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    reader = reader_of(module)
+    if reader is not None:
+        reader.begin(packing)
     if packing is None:
         causal = attention_mask is None and query.shape[2] > 1
         return _attend(query, key, value, attention_mask, causal, scale, softcap).transpose(1, 2), None
-    window = sliding_window if sliding_window is not None and sliding_window < packing.longest else None
+    if reader is not None and packing.last is not None:
+        read = narrow(query, packing, 2)
+        return widen(_packed(read, key, value, packing.last.packing, scale, softcap, sliding_window), packing), None
+    return _packed(query, key, value, packing, scale, softcap, sliding_window), None
+
+
+def _packed(
+    query: Tensor, key: Tensor, value: Tensor, packing: Packing, scale: float, softcap: float | None, window: int | None
+) -> Tensor:
+    """Queries (1, H, N, D) of a packing, keys and values of the stream -> (1, N, H, D)."""
+    if window is not None and window >= packing.longest:
+        window = None
     if query.is_cuda and query.dtype in _HALF and softcap is None:
-        return _varlen(query, key, value, packing, scale, window), None
+        return _varlen(query, key, value, packing, scale, window)
     found = [_attend_block(query[0], key[0], value[0], block, scale, softcap, window) for block in packing.blocks]
     filling = packing.num_tokens - packing.num_real
     if filling:
         found.append(found[0].new_zeros(filling, *found[0].shape[1:]))
-    return torch.cat(found)[None] if len(found) > 1 else found[0][None], None  # (1, N, H, D)
+    return torch.cat(found)[None] if len(found) > 1 else found[0][None]
 
 
 def _attend_block(
@@ -166,9 +181,9 @@ def _mask(block: Block, window: int | None, device: torch.device) -> Tensor | No
 def _varlen(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scale: float, window: int | None) -> Tensor:
     """The flash kernel for rows of different lengths, in half precision on a GPU; causal, from the last key back."""
     real = slice(packing.num_real)
-    queries, keys, values = (x[0].transpose(0, 1)[real] for x in (query, key, value))  # (N, H, D)
-    if packing.keys is not None:
-        keys, values = keys[packing.keys], values[packing.keys]
+    queries, keys, values = (x[0].transpose(0, 1) for x in (query, key, value))  # (N, H, D)
+    queries = queries[real]
+    keys, values = (x[real if packing.keys is None else packing.keys] for x in (keys, values))
     found = varlen_attn(
         queries,
         keys,

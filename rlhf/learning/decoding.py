@@ -230,7 +230,7 @@ def _read_prompts(policy: Policy, prompts: Sequence[list[int]]) -> tuple[Tensor,
         return logits, [layer.held() for layer in layers]
     batch = right_pad([Encoded(row, ids, []) for row, ids in enumerate(prompts)], policy.pad_id, device)
     stream = batch.stream
-    inputs = model_inputs(model, batch)[0] | {"past_key_values": cache, "use_cache": True}
+    inputs = model_inputs(model, batch, last_only=True)[0] | {"past_key_values": cache, "use_cache": True}
     logits = model(**inputs, logits_to_keep=stream.last).logits[0]
     width = batch.input_ids.shape[1]
     columns = torch.arange(width, device=device) - (width - batch.lengths[:, None])  # (P, T), below 0 before it

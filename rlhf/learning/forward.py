@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from rlhf.learning import distributed
 from rlhf.learning.attention import NAME, can_pack
+from rlhf.learning.last_layer import read_only_what_is_asked
 from rlhf.learning.text import Batch, Encoded, right_pad
 
 LOGITS_CHUNK_BYTES = 1 << 28  # of float32 logits that exist at a time
@@ -115,29 +116,32 @@ def predicting_hidden_states(model: PreTrainedModel, batch: Batch) -> Tensor:
 
 def last_hidden_states(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Hidden states (B, d), behind the last norm, of every row's last real token, found by length."""
-    inputs, _ = model_inputs(model, batch)
+    inputs, _ = model_inputs(model, batch, last_only=True)
     hidden: Tensor = model.base_model(**inputs)[0]
     if can_pack(model):
         return hidden[0].index_select(0, batch.stream.last)
     return hidden[torch.arange(len(hidden), device=hidden.device), batch.lengths - 1]
 
 
-def model_inputs(model: PreTrainedModel, batch: Batch) -> tuple[dict[str, Any], Tensor]:
+def model_inputs(model: PreTrainedModel, batch: Batch, *, last_only: bool = False) -> tuple[dict[str, Any], Tensor]:
     """What the model's forward is called with, and which of its positions predict a completion token.
 
     Rows go as one stream where the model's attention is ours; (N,) places in it. Else they are padded on the right,
-    and the second value is (B, T) bool.
+    and the second value is (B, T) bool. What the model says of positions that predict nothing (last_only: that aren't a
+    row's last) means nothing.
     """
     if not can_pack(model):
         # No attention mask: padding is on the right, and a causal model's real positions can't see it.
         return {"input_ids": batch.input_ids, "use_cache": False}, batch.predicts
     stream = batch.stream
+    if model.config.model_type in _TESTED:
+        read_only_what_is_asked(model)
     inputs = {
         "input_ids": batch.input_ids.flatten()[stream.source][None],  # (1, N)
         "position_ids": stream.position_ids,
         # Four dimensions: transformers hands it through as it is, and builds no mask of N x N.
         "attention_mask": torch.ones(1, 1, 1, 1, dtype=torch.bool, device=batch.input_ids.device),
-        "packing": stream.packing,
+        "packing": stream.for_last if last_only else stream.for_predicting,
         "use_cache": False,
     }
     return inputs, stream.predicts

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 _SPLIT_BELOW = 0.75  # a block ends where rows get shorter than this share of its width ...
 _SPLIT_AFTER = 256  # ... if it holds this many tokens already: a block costs some ten kernel calls a layer
+_MOST_READ = 0.9  # of the tokens: where more are read, gathering them costs what the others would
 _SHORTEST_SHARED = 8  # tokens; a shorter prompt is cheaper to repeat
 
 Indices = NDArray[np.int64]
@@ -37,6 +39,14 @@ class Block:
 
 
 @dataclass(frozen=True)
+class LastLayer:
+    """The tokens of a stream whose output is read behind the last layer, and how those alone fall into rows."""
+
+    read: Tensor  # (M,) int64 places in the stream, each once
+    packing: Packing  # queries are these M tokens; keys lie in the whole stream
+
+
+@dataclass(frozen=True)
 class Packing:
     """How a stream of N tokens falls into rows. Tokens past the last block fill the stream up to a bucket."""
 
@@ -48,6 +58,7 @@ class Packing:
     key_ends: Tensor  # (B + 1,) int32
     keys: Tensor | None  # places of all rows' keys in the stream; None where they are the stream
     longest: int
+    last: LastLayer | None = None  # None: the last layer works on every token, too
 
 
 @dataclass(frozen=True)
@@ -58,17 +69,40 @@ class Stream:
     position_ids: Tensor  # (1, N)
     predicts: Tensor  # (completion tokens,) int64: the token that each is predicted from, rows in order
     last: Tensor  # (B,) int64: every row's last real token
-    packing: Packing
+    packing: Packing  # all of whose tokens are read
+    rows: tuple[_Rows, ...]
+    wanted: tuple[Indices, Indices]  # `predicts` and `last`, not on the device
+
+    @cached_property
+    def for_predicting(self) -> Packing:
+        """Of which only those tokens are read that predict a completion token."""
+        return _reading(self.packing, self.rows, self.wanted[0], self.source.device)
+
+    @cached_property
+    def for_last(self) -> Packing:
+        """Of which only every row's last token is read."""
+        return _reading(self.packing, self.rows, self.wanted[1], self.source.device)
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of one sort: tokens [start, end) of the batch's row, behind keys [0, start) that lie at `prompt_at`."""
+    """Rows of one sort: queries [begin, end) and keys [0, end) of the batch's row, which lies in the stream in two
+    pieces: tokens before `split` from `prompt_at` on (a prompt that it shares), the others from `own_at` on."""
 
     row: Indices
-    start: Indices
+    split: Indices
+    begin: Indices
     end: Indices
-    prompt_at: Indices  # stream place of the row's token 0; of no meaning where start is 0
+    prompt_at: Indices  # of no meaning where split is 0
+    own_at: Indices
+
+    def some(self, chosen: slice | NDArray[np.bool_]) -> _Rows:
+        return _Rows(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    @property
+    def count(self) -> int:
+        """Of queries."""
+        return int((self.end - self.begin).sum())
 
 
 def bucket(num_tokens: int) -> int:
@@ -119,7 +153,7 @@ def lay_out(
             rows_of = np.array(list(of_head), np.int64)
             prompts_at[rows_of] = prompts_at[np.array(list(of_head.values()), np.int64)]
             starts[rows_of] = prompts_at[rows_of]
-        parts.append(_Rows(index, begins[index], ends[index], prompts_at[index]))
+        parts.append(_Rows(index, begins[index], begins[index], ends[index], prompts_at[index], at))
     return _stream(parts, total, of_prompt, starts, prompts_at, place, width, device)
 
 
@@ -134,8 +168,8 @@ def _stream(
     device: torch.device | str,
 ) -> Stream:
     num_tokens = bucket(num_real)
-    position = np.concatenate([_ranges(part.start, part.end) for part in parts])
-    row = np.concatenate([np.repeat(part.row, part.end - part.start) for part in parts])
+    position = np.concatenate([_ranges(part.begin, part.end) for part in parts])
+    row = np.concatenate([np.repeat(part.row, part.end - part.begin) for part in parts])
     filling = np.zeros(num_tokens - num_real, np.int64)
     # A completion token is predicted from the one before it; the first one from the prompt's last, which may be shared.
     counts = total - of_prompt
@@ -148,12 +182,37 @@ def _stream(
     def tensor(values: Indices) -> Tensor:
         return torch.from_numpy(values).to(device)
 
+    packing = _packing(parts, num_tokens, num_real, device)
     return Stream(
         source=tensor(np.concatenate([row * width + position, filling])),
         position_ids=tensor(np.concatenate([position, filling]))[None],
         predicts=tensor(predicts),
         last=tensor(last),
-        packing=_packing(parts, num_tokens, num_real, device),
+        packing=packing,
+        rows=tuple(parts),
+        wanted=(predicts, last),
+    )
+
+
+def _reading(packing: Packing, parts: Sequence[_Rows], places: Indices, device: torch.device | str) -> Packing:
+    """The packing of which only `places` are read behind the last layer; itself where that is nearly all of it."""
+    wanted = np.zeros(packing.num_tokens, bool)
+    wanted[places] = True
+    read = wanted.nonzero()[0]
+    count = bucket(len(read))
+    if not len(read) or count > _MOST_READ * packing.num_tokens:
+        return packing
+    narrowed = []
+    for part in parts:
+        low, high = (read.searchsorted(part.own_at + n) for n in (0, part.end - part.begin))
+        some = part.some(high > low)
+        first, last = read[low[high > low]], read[high[high > low] - 1]  # what is read of a row stands together
+        begin, end = (some.split + place - some.own_at for place in (first, last + 1))
+        narrowed.append(replace(some, begin=begin, end=end))
+    others = (~wanted).nonzero()[0][: count - len(read)]  # they fill the bucket
+    places = np.concatenate([read, others])
+    return replace(
+        packing, last=LastLayer(torch.from_numpy(places).to(device), _packing(narrowed, count, len(read), device))
     )
 
 
@@ -164,43 +223,41 @@ def _packing(parts: Sequence[_Rows], num_tokens: int, num_real: int, device: tor
         while begin < len(part.row):
             last, held, widest = begin, 0, int(part.end[begin])
             while last < len(part.row) and (held < _SPLIT_AFTER or part.end[last] > _SPLIT_BELOW * widest):
-                held += int(part.end[last] - part.start[last])
+                held += int(part.end[last] - part.split[last])
                 last += 1
-            some = slice(begin, last)
-            rows = _Rows(part.row[some], part.start[some], part.end[some], part.prompt_at[some])
+            rows = part.some(slice(begin, last))
             blocks.append(_block(first, rows, device))
-            first, begin = first + held, last
-    start, end = (np.concatenate([getattr(part, name) for part in parts]) for name in ("start", "end"))
-    prompt_at = np.concatenate([part.prompt_at for part in parts])
-    own_at = (end - start).cumsum() - (end - start)
+            first, begin = first + rows.count, last
+    every = _Rows(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(_Rows)))
     keys = None
-    if start.any():
-        position, row = _ranges(0 * end, end), np.repeat(np.arange(len(end)), end)
-        keys = np.where(position < start[row], prompt_at[row] + position, own_at[row] + position - start[row])
+    if every.begin.any():
+        position, row = _ranges(0 * every.end, every.end), np.repeat(np.arange(len(every.end)), every.end)
+        keys = _key_places(position, every.split[row], every.prompt_at[row], every.own_at[row])
     return Packing(
         num_tokens=num_tokens,
         num_real=num_real,
         blocks=tuple(blocks),
-        query_ends=torch.from_numpy(np.concatenate([[0], (end - start).cumsum()]).astype(np.int32)).to(device),
-        key_ends=torch.from_numpy(np.concatenate([[0], end.cumsum()]).astype(np.int32)).to(device),
+        query_ends=torch.from_numpy(np.concatenate([[0], (every.end - every.begin).cumsum()]).astype(np.int32)).to(
+            device
+        ),
+        key_ends=torch.from_numpy(np.concatenate([[0], every.end.cumsum()]).astype(np.int32)).to(device),
         keys=None if keys is None else torch.from_numpy(keys).to(device),
-        longest=int(end.max()),
+        longest=int(every.end.max()),
     )
 
 
 def _block(first: int, rows: _Rows, device: torch.device | str) -> Block:
-    counts = rows.end - rows.start  # (B,)
+    counts = rows.end - rows.begin  # (B,)
     width, key_width = int(counts.max()), int(rows.end.max())
     own_at = first + counts.cumsum() - counts  # (B,)
     columns = np.arange(width)
     places = own_at[:, None] + np.minimum(columns, counts[:, None] - 1)  # (B, Q)
     slots = (columns < counts[:, None]).ravel().nonzero()[0]
     key_places = positions = None
-    if rows.start.any():
+    if rows.begin.any():
         key_columns = np.minimum(np.arange(key_width), rows.end[:, None] - 1)  # (B, T)
-        behind = key_columns - rows.start[:, None]
-        key_places = np.where(behind < 0, rows.prompt_at[:, None] + key_columns, own_at[:, None] + behind)
-        positions = rows.start[:, None] + np.minimum(columns, counts[:, None] - 1)
+        key_places = _key_places(key_columns, rows.split[:, None], rows.prompt_at[:, None], rows.own_at[:, None])
+        positions = rows.begin[:, None] + np.minimum(columns, counts[:, None] - 1)
 
     def tensor(values: Indices) -> Tensor:
         return torch.from_numpy(values).to(device)
@@ -215,6 +272,12 @@ def _block(first: int, rows: _Rows, device: torch.device | str) -> Block:
         key_places=None if key_places is None else tensor(key_places.ravel()),
         query_positions=None if positions is None else tensor(positions),
     )
+
+
+def _key_places(position: Indices, split: Indices, prompt_at: Indices, own_at: Indices) -> Indices:
+    """Where in the stream tokens lie, by their positions in their rows."""
+    found: Indices = np.where(position < split, prompt_at + position, own_at + position - split)
+    return found
 
 
 def _ranges(begins: Indices, ends: Indices) -> Indices:

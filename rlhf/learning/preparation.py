@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from rlhf.learning import distributed
 from rlhf.learning.configs import EngineConfig
+from rlhf.learning.last_layer import decoder_layers
 
 
 def prepare(engine: EngineConfig, *models: PreTrainedModel) -> None:
@@ -27,12 +28,6 @@ def prepare(engine: EngineConfig, *models: PreTrainedModel) -> None:
                 layer.forward = partial(_recomputed, layer.forward)
         if engine.parallel == "shard" and distributed.size() > 1:
             distributed.shard(model, layers)
-
-
-def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
-    """The layers of a decoder: its longest list of modules."""
-    lists = [list(module) for module in model.base_model.children() if isinstance(module, nn.ModuleList)]
-    return max(lists, key=len, default=[])
 
 
 def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
