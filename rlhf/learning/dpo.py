@@ -20,12 +20,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlhf.learning import distributed, loop, lora, needs, rankings, tables
+from rlhf.learning.chunks import in_chunks
+from rlhf.learning.completion_sets import EncodedRanking, distinct, side_by_side
 from rlhf.learning.configs import DPOConfig, InputError
 from rlhf.learning.forward import completion_log_probabilities
 from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.preference_losses import dpo_loss, ipo_loss, kto_loss
 from rlhf.learning.preparation import prepare
-from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
+from rlhf.learning.rankings import RankingBatch, collate
 from rlhf.learning.reading import reader
 from rlhf.learning.selection import Selection
 from rlhf.learning.sft import epoch_batches, num_steps
@@ -78,9 +80,9 @@ def run(folder: Path, config: DPOConfig) -> None:
     selection.resume(work.resume({"policy": policy.model} | selection.models, {"policy": learner}))
     work.log_first("estimate", estimate)
     # 3. Steps, on rankings of like length.
-    lengths = [max(sequence.length for sequence in ranking.sequences) for ranking in training]
+    lengths, together = side_by_side(training)
     for epoch in range(work.step // steps_per_epoch, config.num_epochs):
-        batches = epoch_batches(lengths, config.batch_size, config.engine.seed, epoch)
+        batches = epoch_batches(lengths, config.batch_size, config.engine.seed, epoch, together)
         for chosen in batches[work.step - epoch * steps_per_epoch :]:
             kl = reference_point(networks, [others[row] for row in chosen], config) if others else 0.0
             metrics = _train_step(networks, learner, [training[row] for row in chosen], kl, config)
@@ -144,7 +146,7 @@ def _train_step(
 
     def loss_sum(part: RankingBatch) -> Tensor:
         with loop.autocast(config.engine, device):
-            found = in_chunks(forward, part.batch, config.completions_per_forward)  # (N,)
+            found = in_chunks(forward, part.batch, config.completions_per_forward)  # (M,)
         rewards = config.beta * found.detach()
         sums["accuracy"] += float((rewards[part.winners] > rewards[part.losers]).sum()) / num_pairs
         sums["reward_chosen"] += float(rewards[part.winners].sum()) / num_pairs
@@ -185,7 +187,7 @@ def held_out_numbers(
 
 
 def loss_of(found: Tensor, batch: RankingBatch, kl: float, config: DPOConfig) -> Tensor:
-    """The loss of `config`, summed over rankings by weight. found: (N,), as `log_ratios`. Returns a scalar."""
+    """The loss of `config`, summed over rankings by weight. found: (M,), as `log_ratios`. Returns a scalar."""
     pairs = batch.winners, batch.losers, batch.pair_weights
     if config.loss == "dpo":
         return dpo_loss(found, *pairs, config.beta, config.label_smoothing)
@@ -207,7 +209,8 @@ def _implicit_rewards(networks: Networks, held_out: Sequence[EncodedRanking], co
     """beta log(pi / pi_ref) of every held-out completion (a mean over tokens for IPO), (N,) float64 on the CPU."""
     device, found = networks.policy.model.device, [torch.zeros(0, dtype=torch.float64)]
     for part in rankings.parts(held_out, config.micro_batch_size):
-        batch = right_pad([s for ranking in part for s in ranking.sequences], networks.policy.pad_id, device)
+        sequences, places = distinct(part)
+        batch = right_pad(sequences, networks.policy.pad_id, device)
         with loop.autocast(config.engine, device):
-            found.append(config.beta * log_ratios(networks, batch, config.loss == "ipo").double().cpu())
+            found.append(config.beta * log_ratios(networks, batch, config.loss == "ipo").double().cpu()[places])
     return torch.cat(found)

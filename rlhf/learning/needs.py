@@ -14,6 +14,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from rlhf.learning import memory, tables
+from rlhf.learning.completion_sets import completion_set
 from rlhf.learning.configs import (
     BestOfNConfig,
     Config,
@@ -33,6 +34,7 @@ from rlhf.learning.memory import Estimate, Shape
 from rlhf.learning.policy import load_tokenizer
 from rlhf.learning.text import TextError, encode_completion, prompt_tokens
 
+_CUT_SETS = 3
 Messages = Sequence[Mapping[str, str]]
 
 
@@ -218,11 +220,30 @@ def _of_prompts(data: Path, tokenizer: PreTrainedTokenizerBase, text: TextConfig
 def _of_rankings(data: Path, tokenizer: PreTrainedTokenizerBase, config: RewardConfig | DPOConfig) -> Size:
     rows = tables.read_table(data / "rankings.parquet", tables.RANKINGS)
     texts = ((row["prompt"], row["completions"]) for row in rows)
-    size = _longest(tokenizer, config.text, texts, config.micro_batch_size)
     if config.completions_per_forward is None:
-        return size
+        unshared = _longest(tokenizer, config.text, texts, config.micro_batch_size)
+        sets = _longest_sets(rows, config.micro_batch_size)
+        return min(unshared, _longest(tokenizer, config.text, sets, len(sets)), key=lambda size: size.tokens)
     alone = ((row["prompt"], [completion]) for row in rows for completion in row["completions"])
     return _longest(tokenizer, config.text, alone, config.completions_per_forward)
+
+
+def _longest_sets(rows: Iterable[Mapping[str, Any]], room: int) -> list[tuple[Messages, list[str]]]:
+    """The longest completion sets that `room` rankings may be of, where those of a set lie side by side and share its
+    forwards; of three a single ranking may be there, cut off where a window, a batch or a part of one ends."""
+    sets: dict[object, tuple[Messages, dict[int, str], list[bool]]] = {}
+    for row in rows:
+        _, texts, certain = sets.setdefault(completion_set(row), (row["prompt"], {}, []))
+        texts.update(zip(row["completion_ids"], row["completions"], strict=True))
+        certain.append(row["split"] == "train" and row["weight"] > 0 and len(set(row["ranks"])) > 1)
+    found: list[tuple[Messages, list[str]]] = []
+    order = sorted(sets.values(), key=lambda one: -len(str(one[0])) - sum(map(len, one[1].values())))
+    for prompt, texts, certain in order:
+        if room <= 0:
+            break
+        room -= 1 if len(found) < _CUT_SETS else max(1, sum(certain))
+        found.append((prompt, list(texts.values())))
+    return found
 
 
 def _answers(rows: Iterable[Mapping[str, Any]]) -> Iterable[tuple[Messages, list[str]]]:

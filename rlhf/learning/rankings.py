@@ -7,22 +7,21 @@ before any training step.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from rlhf.learning import records, tables
+from rlhf.learning.completion_sets import EncodedRanking, distinct
 from rlhf.learning.configs import InputError
 from rlhf.learning.reading import Reader
-from rlhf.learning.records import Comparisons, comparisons
+from rlhf.learning.records import comparisons
 from rlhf.learning.report import Label, ScoredRanking, accuracy
-from rlhf.learning.rollouts import take
-from rlhf.learning.text import Batch, Encoded, right_pad
+from rlhf.learning.text import Batch, right_pad
 
 RANKING = "data/rankings.parquet: ranking"  # what a row is called in messages
 
@@ -32,34 +31,18 @@ class NoComparisons(InputError):
 
 
 @dataclass(frozen=True)
-class EncodedRanking:
-    """A ranking of K completions as tokens, and the comparisons that it holds."""
-
-    row: Mapping[str, Any]  # of data/rankings.parquet
-    sequences: list[Encoded]  # K
-    comparisons: Comparisons
-    weight: float
-    level: int | None = None  # how much better, an index into records.LEVELS
-    margins: tuple[float, ...] = ()  # of each comparison; empty: all 0
-    safe: tuple[bool | None, ...] = ()  # of each completion; None, and empty, where nobody said so
-
-    @property
-    def num_pairs(self) -> int:
-        return len(self.comparisons.winners)
-
-
-@dataclass(frozen=True)
 class RankingBatch:
-    """Completions of whole rankings in one forward, and their comparisons as indices into it."""
+    """The M different completions of whole rankings in one forward (`distinct`), and comparisons as indices into it."""
 
     ranking_ids: list[int]
-    batch: Batch  # (N, T), completions of all rankings one after the other
+    batch: Batch  # (M, T)
     winners: Tensor  # (P,); with `losers` just the two where tied
     losers: Tensor  # (P,)
     tied: Tensor  # (P,) bool
     margins: Tensor  # (P,)
     pair_weights: Tensor  # (P,), weight of the ranking over its number of comparisons
     rankings: Tensor  # (P,), which of the batch's rankings a pair belongs to
+    places: Tensor  # (N,), which of the batch's M completions each of the rankings' N completions is
     safe: Tensor  # (N,), 1 for safe completions, 0 for others
     safety_weights: Tensor  # (N,), weight of the ranking over its number of labeled completions; 0 without a label
     owners: Tensor  # (N,), which of the batch's rankings a completion belongs to
@@ -160,7 +143,9 @@ def informative(rankings: Sequence[EncodedRanking], ties: bool) -> list[EncodedR
 def collate(
     rankings: Sequence[EncodedRanking], pad_id: int, device: torch.device | str = "cpu", ties: bool = False
 ) -> RankingBatch:
-    """Lay whole rankings out for one forward: K forwards for up to K(K-1)/2 comparisons, with or without their ties."""
+    """Lay whole rankings out for one forward: K forwards for up to K(K-1)/2 comparisons, with or without their ties,
+    and for those of everyone else who ranked the same set."""
+    sequences, places = distinct(rankings)
     winners: list[int] = []
     losers: list[int] = []
     tied: list[bool] = []
@@ -175,8 +160,9 @@ def collate(
         pairs, num_pairs = ranking.comparisons, ranking.num_pairs
         tie_pairs = pairs.ties if ties else ()
         total = num_pairs + len(tie_pairs)
-        winners += [first + index for index in (*pairs.winners, *(i for i, _ in tie_pairs))]
-        losers += [first + index for index in (*pairs.losers, *(j for _, j in tie_pairs))]
+        mine = places[first : first + len(ranking.sequences)]
+        winners += [mine[index] for index in (*pairs.winners, *(i for i, _ in tie_pairs))]
+        losers += [mine[index] for index in (*pairs.losers, *(j for _, j in tie_pairs))]
         tied += [False] * num_pairs + [True] * len(tie_pairs)
         margins += [*(ranking.margins or [0.0] * num_pairs), *[0.0] * len(tie_pairs)]
         weights += [ranking.weight / total] * total
@@ -186,16 +172,17 @@ def collate(
         safe += [label is True for label in labels]
         safety_weights += [0.0 if label is None else share for label in labels]
         owners += [number] * len(labels)
-        first += len(ranking.sequences)
+        first += len(labels)
     return RankingBatch(
         ranking_ids=[ranking.row["ranking_id"] for ranking in rankings],
-        batch=right_pad([sequence for ranking in rankings for sequence in ranking.sequences], pad_id, device),
+        batch=right_pad(sequences, pad_id, device),
         winners=torch.tensor(winners, device=device),
         losers=torch.tensor(losers, device=device),
         tied=torch.tensor(tied, dtype=torch.bool, device=device),
         margins=torch.tensor(margins, device=device),
         pair_weights=torch.tensor(weights, device=device),
         rankings=torch.tensor(numbers, device=device),
+        places=torch.tensor(places, device=device),
         safe=torch.tensor(safe, dtype=torch.float32, device=device),
         safety_weights=torch.tensor(safety_weights, device=device),
         owners=torch.tensor(owners, device=device),
@@ -205,19 +192,6 @@ def collate(
 def parts(rankings: Sequence[EncodedRanking], size: int) -> Iterator[Sequence[EncodedRanking]]:
     """Whole rankings, `size` at a time."""
     return (rankings[start : start + size] for start in range(0, len(rankings), size))
-
-
-def in_chunks(forward: Callable[[Batch], Tensor], batch: Batch, chunk: int | None) -> Tensor:
-    """`forward(batch)`, a row of numbers or one number per completion, `chunk` completions at a time.
-
-    In chunks the numbers are made without graph, and a chunk is forwarded again when the gradients of its numbers are
-    known: the same gradients, with the activations of one chunk in memory. None: all completions at once.
-    """
-    count = len(batch.row_ids)
-    if chunk is None or count <= chunk:
-        return forward(batch)
-    chunks = [take(batch, range(start, min(start + chunk, count))) for start in range(0, count, chunk)]
-    return torch.cat([checkpoint(forward, part, use_reentrant=False) for part in chunks])
 
 
 def scored_rows(rankings: Sequence[EncodedRanking], scores: Tensor) -> list[dict[str, Any]]:

@@ -3,10 +3,9 @@
 InstructGPT, section 3.5: the loss is -log sigma(r_chosen - r_rejected) over all comparisons of a ranking, which stay
 in one batch element. Departures: a ranking has a weight of its own (old labels may count less); ties are dropped as
 there, or are an outcome with a likelihood (`ties`); a margin may follow from the labelers' strength, and a loss of its
-own from their safety labels (`safety_coefficient`), as in Llama 2; an
-ensemble is heads on one trunk, each trained on a double-or-nothing bootstrap of the rankings (Owen and Eckles 2012).
-After training, bias gives demonstrations mean 0 and gain unit deviation, see `reward_model.normalise`. Held-out
-rankings are never trained on and never normalised on.
+own from their safety labels (`safety_coefficient`), as in Llama 2; an ensemble is heads on one trunk, each trained on a
+double-or-nothing bootstrap of the rankings (Owen and Eckles 2012). After training, bias gives demonstrations mean 0 and
+gain unit deviation, see `reward_model.normalise`. Held-out rankings are never trained on and never normalised on.
 """
 
 from __future__ import annotations
@@ -21,11 +20,13 @@ import torch
 from torch import Tensor
 
 from rlhf.learning import distributed, loop, lora, needs, rankings, report, reward_model, safety, tables
+from rlhf.learning.chunks import in_chunks
+from rlhf.learning.completion_sets import EncodedRanking, side_by_side
 from rlhf.learning.configs import InputError, RewardConfig
 from rlhf.learning.policy import load_policy, require_room
 from rlhf.learning.preference_losses import davidson_loss, pairwise_loss, rao_kupper_loss, safety_loss, tie_threshold
 from rlhf.learning.preparation import prepare
-from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate, in_chunks
+from rlhf.learning.rankings import RankingBatch, collate
 from rlhf.learning.reading import DEMONSTRATION, read_split, reader
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.sampling import Prompt, sample
@@ -107,10 +108,10 @@ def _load(config: RewardConfig, device: torch.device) -> RewardModel:
 
 def _batches(training: Sequence[EncodedRanking], done: int, config: RewardConfig) -> Iterator[list[EncodedRanking]]:
     """The rankings of every optimiser step after the first `done`, epoch after epoch, those of like length together."""
-    lengths = [max(sequence.length for sequence in ranking.sequences) for ranking in training]
+    lengths, together = side_by_side(training)
     per_epoch = num_steps(len(training), config.batch_size, 1)
     for epoch in range(done // per_epoch, config.num_epochs):
-        batches = epoch_batches(lengths, config.batch_size, config.engine.seed, epoch)
+        batches = epoch_batches(lengths, config.batch_size, config.engine.seed, epoch, together)
         for rows in batches[max(0, done - epoch * per_epoch) :]:
             yield [training[row] for row in rows]
 
@@ -172,7 +173,7 @@ def held_out_numbers(model: RewardModel, held_out: Sequence[EncodedRanking], con
 
 
 def loss_of_heads(scores: Tensor, batch: RankingBatch, config: RewardConfig) -> Tensor:
-    """The mean over heads of each head's loss, summed over rankings. scores: (N, H). Returns a scalar."""
+    """The mean over heads of each head's loss, summed over rankings. scores: (M, H). Returns a scalar."""
     num_heads = scores.shape[1]
     if num_heads == 1:
         return _loss(scores[:, 0], batch, batch.pair_weights, batch.safety_weights, config)
@@ -208,7 +209,7 @@ def _loss(scores: Tensor, batch: RankingBatch, weights: Tensor, safety_weights: 
     loss = _pair_loss(scores, batch, weights, config)
     if not config.safety_coefficient:
         return loss
-    return loss + config.safety_coefficient * safety_loss(scores, batch.safe, safety_weights)
+    return loss + config.safety_coefficient * safety_loss(scores[batch.places], batch.safe, safety_weights)
 
 
 def _pair_loss(scores: Tensor, batch: RankingBatch, weights: Tensor, config: RewardConfig) -> Tensor:

@@ -9,6 +9,7 @@ same shape and is read at every position. Dropout is off everywhere.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -178,7 +179,7 @@ def score_heads(
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Raw scores (N, H) of sequences in their order, in float64 on the CPU; batched by length, so that little is spent
-    on padding.
+    on padding. Equal sequences share a forward.
 
     on_batch is called after each batch with (sequences done, sequences in all).
 
@@ -186,18 +187,23 @@ def score_heads(
         NonFiniteScore: names the rows.
     """
     device = next(reward_model.network.parameters()).device
+    first: dict[object, int] = {}  # of equal sequences, the place of the first
+    place_of = [first.setdefault((tuple(s.prompt_ids), tuple(s.completion_ids)), i) for i, s in enumerate(sequences)]
+    different, times = list(first.values()), Counter(place_of)
     scores = torch.zeros(len(sequences), reward_model.num_heads, dtype=torch.float64)
     done, mine = 0, list[list[int]]()
-    groups = groups_by_length([sequence.length for sequence in sequences], batch_size)
-    for rows, counts in distributed.share(groups):
+    groups = groups_by_length([sequences[place].length for place in different], batch_size)
+    for group, counts in distributed.share(groups):
+        rows = [different[place] for place in group]
         batch = right_pad([sequences[row] for row in rows], reward_model.pad_id, device)
         with torch.no_grad():
             scores[rows] = head_scores(reward_model, batch).double().cpu()
         mine += [rows] if counts else []
-        done = min(len(sequences), done + len(rows) * distributed.size())
+        done = min(len(sequences), done + sum(times[row] for row in rows) * distributed.size())
         if on_batch is not None:
             on_batch(done, len(sequences))
     distributed.merge(mine, scores)
+    scores = scores[place_of]
     bad = sorted({sequences[row].row_id for row in (~scores.isfinite().all(1)).nonzero()[:, 0].tolist()})
     if bad:
         name = reward_model.network.config.name_or_path

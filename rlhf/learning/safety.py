@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rlhf.learning.completion_sets import EncodedRanking
 from rlhf.learning.configs import InputError
-from rlhf.learning.rankings import EncodedRanking
 
 
 class NoSafetyLabels(InputError):

@@ -33,13 +33,18 @@ def num_steps(num_rows: int, batch_size: int, num_epochs: int) -> int:
     return -(-num_rows // batch_size) * num_epochs
 
 
-def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+def epoch_batches(
+    lengths: Sequence[int], batch_size: int, seed: int, epoch: int, together: Sequence[Sequence[int]] | None = None
+) -> list[list[int]]:
     """The batches of one epoch, as row indices: a function of its arguments alone.
 
     Rows are shuffled; windows of a few batches are sorted by length, cut into batches, and the batches shuffled.
     Every row comes once. Longest first within a batch.
+
+    together: rows of one length that stay side by side (but where a batch ends), every row once; None: each is alone.
     """
-    order = epoch_order(len(lengths), seed, epoch)
+    groups = [[row] for row in range(len(lengths))] if together is None else together
+    order = [row for place in epoch_order(len(groups), seed, epoch) for row in groups[place]]
     window = _WINDOW * batch_size
     batches = []
     for start in range(0, len(order), window):

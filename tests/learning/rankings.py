@@ -50,8 +50,17 @@ def ranking_rows(count: int, num_held_out: int = 0) -> list[dict[str, Any]]:
     ]
 
 
-def rankings_folder(folder: Path, count: int = 24, num_held_out: int = 6) -> Path:
-    write_table(folder / "data/rankings.parquet", RANKINGS, ranking_rows(count, num_held_out))
+def turned(row: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The same set by somebody who saw it the other way round."""
+    other_way = {name: row[name][::-1] for name in ("completions", "completion_ids")}
+    return row | other_way | {"ranking_id": row["ranking_id"] + 1000, "labeler": "another"} | changes
+
+
+def rankings_folder(folder: Path, count: int = 24, num_held_out: int = 6, num_twice: int = 0) -> Path:
+    """`count` rankings; `num_twice` of them are of sets that somebody else ranked, too."""
+    rows = ranking_rows(count - num_twice, num_held_out)
+    rows += [turned(row) for row in rows[num_held_out : num_held_out + num_twice]]
+    write_table(folder / "data/rankings.parquet", RANKINGS, rows)
     return folder
 
 

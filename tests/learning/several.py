@@ -66,7 +66,7 @@ def _of_rollouts(kind: str, path: Path, reward_path: Path, num_steps: int, optim
 def folder_of(kind: str, folder: Path) -> Path:
     if kind in ("sft", "ppo"):
         write_table(folder / "data/demonstrations.parquet", DEMONSTRATIONS, demonstration_rows(34, 4))
-    return rankings_folder(folder, 34, 4) if kind in ("reward", "dpo") else prompts_folder(folder)
+    return rankings_folder(folder, 34, 4, num_twice=10) if kind in ("reward", "dpo") else prompts_folder(folder)
 
 
 def job(kind: str, folder: Path, config: Config, **engine: Any) -> Job:

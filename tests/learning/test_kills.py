@@ -69,7 +69,7 @@ def folder_of(kind: str, folder: Path) -> Path:
         write_table(folder / "data/demonstrations.parquet", DEMONSTRATIONS, demonstration_rows(20, 4))
     if kind == "sft":
         write_table(folder / "data/corpus.parquet", CORPUS, [{"text_id": i, "text": answer(i) * 9} for i in range(5)])
-    return rankings_folder(folder) if kind in ("reward", "dpo") else prompts_folder(folder)
+    return rankings_folder(folder, num_twice=8) if kind in ("reward", "dpo") else prompts_folder(folder)
 
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from rlhf.learning.configs import EngineConfig
 from rlhf.learning.memory import Estimate, Shape
 from rlhf.learning.tables import DEMONSTRATIONS, PROMPTS, RANKINGS, write_table
 from tests.learning.conftest import CHAT_TEMPLATE, save, train_tokenizer
-from tests.learning.rankings import metric_lines, new_reward_model, ranking_rows
+from tests.learning.rankings import metric_lines, new_reward_model, ranking_rows, reward_config
 from tests.learning.rows import WORDS, demonstration_rows, question
 from tests.learning.test_sft import config as sft_config
 
@@ -134,6 +134,17 @@ def test_the_estimate_lies_within_a_factor_of_the_measured_peak(
     estimated = metric_lines(folder, "estimate")[0]["bytes"]["total"]
     print(f"{kind} {size}: estimated {estimated / MIB:.0f} MiB, measured {measured / MIB:.0f} MiB")
     assert estimated / FACTOR < measured < estimated * FACTOR, (estimated / MIB, measured / MIB)
+
+
+def test_rankings_of_one_set_are_estimated_as_the_forwards_that_they_share(llama_path: Path, tmp_path: Path) -> None:
+    """Sixteen rankings by four people each are of seven sets at most: three that are cut off, and four whole ones."""
+    activations = {}
+    for people, size in ((1, 7), (1, 16), (4, 16)):
+        rows = [row | {"labeler": str(one)} for row in ranking_rows(32) for one in range(people)]
+        write_table(tmp_path / "data/rankings.parquet", RANKINGS, rows)
+        config = reward_config(llama_path, "chat", batch_size=size, micro_batch_size=size)
+        activations[people, size] = needs.require(tmp_path, config)["bytes"]["activations"]
+    assert activations[4, 16] == activations[1, 7] < activations[1, 16] / 2
 
 
 def test_a_run_that_cannot_fit_is_refused_before_a_weight_is_loaded(

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rlhf.learning.completion_sets import EncodedRanking
 from rlhf.learning.preference_losses import (
     davidson_loss,
     dpo_loss,
@@ -22,7 +23,7 @@ from rlhf.learning.preference_losses import (
     rao_kupper_loss,
     tie_threshold,
 )
-from rlhf.learning.rankings import EncodedRanking, RankingBatch, collate
+from rlhf.learning.rankings import RankingBatch, collate
 from rlhf.learning.records import comparisons
 from rlhf.learning.text import Encoded
 from tests.learning.oracles import preferences
@@ -38,7 +39,8 @@ def _encoded(rows: list[list[int]], margins: list[float] | None = None) -> list[
         pairs = comparisons(ranks)
         sequences = [Encoded(i, [1], [2])] * len(ranks)
         margin = (margins[i],) * len(pairs.winners) if margins else ()
-        found.append(EncodedRanking({"ranking_id": i}, sequences, pairs, 0.5 + i, None, margin))
+        row = {"ranking_id": i, "prompt_id": i, "completion_ids": list(range(len(ranks))), "edited": False}
+        found.append(EncodedRanking(row, sequences, pairs, 0.5 + i, None, margin))
     return found
 
 

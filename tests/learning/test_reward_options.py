@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from rlhf.learning import rankings, reward, reward_model
+from rlhf.learning.chunks import in_chunks
+from rlhf.learning.completion_sets import EncodedRanking
 from rlhf.learning.configs import ConfigError, RewardConfig, from_dict
 from rlhf.learning.policy import ModelError
-from rlhf.learning.rankings import EncodedRanking, collate, encode_rankings, in_chunks
+from rlhf.learning.rankings import collate, encode_rankings
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.tables import DEMONSTRATIONS, RANKINGS, REWARD_ROWS, TableError, read_table, write_table
 from rlhf.learning.text import encode, right_pad
