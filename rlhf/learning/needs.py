@@ -168,7 +168,7 @@ def _best_of_n(config: BestOfNConfig, prompt: int) -> Estimate:
     of, judge = memory.shape(config.model), memory.shape(config.reward_model)
     each = prompt + config.text.max_completion_tokens
     size = Size(config.micro_batch_size * each, config.micro_batch_size * config.text.max_completion_tokens, prompt)
-    found = _training(of, size)
+    found = _training(of, size, copies=memory.weights(of) if config.evaluate_every else 0)
     rows = config.sampling.batch_size
     scoring = memory.weights(judge) + memory.forward_only(judge, rows * each)
     sampling = memory.cache(of, rows, prompt, config.text.max_completion_tokens)
