@@ -28,7 +28,8 @@ from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.reading import PROMPT, read_split, reader
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.sampling import sample_by_server, sample_locally, sample_rows
-from rlhf.learning.sft import fit, num_steps
+from rlhf.learning.selection import Selection
+from rlhf.learning.sft import fit, mean_loss, num_steps
 from rlhf.learning.stats.expected_best import expected_best, expected_median, kl_upper_bound
 from rlhf.learning.text import Encoded, encode_completion, encode_prompt
 
@@ -64,22 +65,32 @@ def run(folder: Path, config: BestOfNConfig) -> None:
     chosen = _chosen(policy, prompts, rows, bag, config)
     if not chosen:
         raise NothingChosen(f"{path}: found no prompt with a completion that ended and scored above another one")
-    work.total_steps = num_steps(len(chosen), config.batch_size, config.num_epochs)
+    training, held_out = split(chosen, config)
+    work.total_steps = num_steps(len(training), config.batch_size, config.num_epochs)
     learner = loop.Learner(policy.model, config.optimizer, work.total_steps)
-    work.resume({"policy": policy.model}, {"policy": learner})
+    selection = Selection(
+        policy.model,
+        config.evaluate_every,
+        "loss",
+        len(held_out),
+        lambda: {"loss": mean_loss(policy, held_out, config.micro_batch_size)},
+    )
+    selection.resume(work.resume({"policy": policy.model} | selection.models, {"policy": learner}))
     fit(
         work,
         learner,
         policy,
-        chosen,
+        training,
         num_epochs=config.num_epochs,
         batch_size=config.batch_size,
         micro_batch_size=config.micro_batch_size,
+        selection=selection,
     )
+    best = selection.restore() | ({"num_held_out": len(held_out)} if held_out else {})
     # 3. Results.
     save_policy(policy, folder / "model")
     outputs = ["model", "rows.parquet", *(["bag.parquet"] if config.bag_size else [])]
-    work.finish(_report(rows, bag, len(chosen)), outputs)
+    work.finish(_report(rows, bag, len(chosen)) | best, outputs)
 
 
 def choose(scores: Sequence[float], finished: Sequence[bool]) -> int | None:
@@ -98,6 +109,17 @@ def pick_any(seed: int, prompt_id: int, scores: Sequence[float], finished: Seque
         return None
     ended = [index for index, done in enumerate(finished) if done]
     return ended[int(np.random.default_rng([seed, abs(prompt_id), 3]).integers(len(ended)))]
+
+
+def split(chosen: Sequence[Encoded], config: BestOfNConfig) -> tuple[list[Encoded], list[Encoded]]:
+    """What is trained on, and the answers to `held_out_share` of the prompts, that the best step is chosen by; none
+    without `evaluate_every`. A draw belongs to its prompt: rounds with one seed hold out much the same ones."""
+    if not config.evaluate_every:
+        return list(chosen), []
+    ids = sorted({one.row_id for one in chosen})
+    ids.sort(key=lambda prompt_id: np.random.default_rng([config.engine.seed, abs(prompt_id), 4]).random())
+    kept_out = set(ids[: min(len(ids) - 1, max(1, round(config.held_out_share * len(ids))))])
+    return [one for one in chosen if one.row_id not in kept_out], [one for one in chosen if one.row_id in kept_out]
 
 
 def _sample_and_score(

@@ -1,8 +1,8 @@
-"""Pre-training texts, mixed into supervised fine-tuning so that a policy forgets less before PPO and in it.
+"""Pre-training texts, mixed into supervised fine-tuning and PPO so that a policy forgets less.
 
 InstructGPT started PPO from such a model (2203.02155, C.3: two epochs with 10 % of pre-training data). Every optimiser
 step takes texts beside its demonstrations, and its loss is one mean over the tokens of both: all tokens of a text but
-the first, the completion of a demonstration. `rlhf.learning.mixing` does the like within PPO (PPO-ptx).
+the first, the completion of a demonstration. Within PPO they are a term of their own (PPO-ptx, `rlhf.learning.mixing`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from rlhf.learning import tables
-from rlhf.learning.configs import InputError, SFTConfig
+from rlhf.learning.configs import InputError, SFTConfig, TextConfig
 from rlhf.learning.loop import epoch_order
 from rlhf.learning.text import Encoded
+
+CORPUS_FILE = "data/corpus.parquet"
 
 
 @dataclass(frozen=True)
@@ -41,24 +43,34 @@ def read_corpus(folder: Path, tokenizer: PreTrainedTokenizerBase, config: SFTCon
     """data/corpus.parquet; None where nothing is mixed in.
 
     Raises:
-        TableError: names a text that is empty. InputError: there is none at all.
+        TableError, InputError: as `read_pieces`.
     """
     if config.mix_share == 0:
         return None
-    path = folder / "data" / "corpus.parquet"
-    length = config.text.max_prompt_tokens + config.text.max_completion_tokens
+    per_step = max(1, round(config.batch_size * config.mix_share / (1 - config.mix_share)))
+    return Corpus(read_pieces(folder, tokenizer, config.text, "mix_share"), per_step)
+
+
+def read_pieces(folder: Path, tokenizer: PreTrainedTokenizerBase, text: TextConfig, option: str) -> list[Encoded]:
+    """The texts of data/corpus.parquet in pieces of at most a prompt's and a completion's tokens; `option` asks for
+    them.
+
+    Raises:
+        TableError: names a text that is empty. InputError: there is none at all.
+    """
+    path = folder / CORPUS_FILE
+    length = text.max_prompt_tokens + text.max_completion_tokens
     pieces: list[Encoded] = []
     for row in tables.read_table(path, tables.CORPUS):
         if not row["text"].strip():
             raise tables.TableError(
-                f"data/corpus.parquet: text {row['text_id']}, field text: found {row['text']!r}, expected a text that "
+                f"{CORPUS_FILE}: text {row['text_id']}, field text: found {row['text']!r}, expected a text that "
                 "is not empty"
             )
         pieces += cut(row["text_id"], _tokens(tokenizer, row["text"]), length)
     if not pieces:
-        raise InputError(f"{path}: found no text, expected some for mix_share")
-    per_step = max(1, round(config.batch_size * config.mix_share / (1 - config.mix_share)))
-    return Corpus(pieces, per_step)
+        raise InputError(f"{path}: found no text, expected some for {option}")
+    return pieces
 
 
 def cut(row_id: int, ids: list[int], length: int) -> list[Encoded]:

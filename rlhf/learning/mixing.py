@@ -1,7 +1,9 @@
-"""PPO-ptx: demonstrations or a corpus, mixed into PPO's updates (InstructGPT, 2203.02155, equation 2).
+"""PPO-ptx: pre-training texts, or else demonstrations, mixed into PPO's updates (InstructGPT, 2203.02155, equation 2).
 
-The term is coefficient * mean over tokens of -log pi(token), of a batch of its own beside every minibatch. InstructGPT
-sums two expectations, one over completions and one over texts; ours are both means over tokens, as is the policy loss.
+data/corpus.parquet is what is mixed in where there is one, as in the paper; data/demonstrations.parquet where there is
+none. The term is coefficient * mean over tokens of -log pi(token), of a batch of its own beside every minibatch.
+InstructGPT sums two expectations, one over completions and one over texts; ours are both means over tokens, as is the
+policy loss.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from torch import Tensor
 
 from rlhf.learning import distributed, loop, tables
 from rlhf.learning.configs import EngineConfig, InputError, PPOConfig
-from rlhf.learning.corpus import places_of_step
+from rlhf.learning.configs.errors import require
+from rlhf.learning.corpus import CORPUS_FILE, places_of_step, read_pieces
 from rlhf.learning.policy import Policy
 from rlhf.learning.reading import DEMONSTRATION, read_split, reader
 from rlhf.learning.sft import negative_log_likelihood
@@ -35,13 +38,29 @@ class Mixture:
 
 
 def read_mixture(folder: Path, policy: Policy, config: PPOConfig) -> Mixture | None:
-    """The training rows of data/demonstrations.parquet; None where nothing is mixed in.
+    """The texts of data/corpus.parquet where there is such a file, else the training rows of
+    data/demonstrations.parquet; None where nothing is mixed in.
 
     Raises:
-        InputError: no row to mix in.
+        InputError: nothing there to mix in. TableError: names a row that can't be used. ConfigError: texts, whose
+            completions should count alone, have none.
     """
     if config.ptx_coefficient == 0:
         return None
+    corpus = folder / CORPUS_FILE
+    if corpus.exists():
+        require(
+            config.ptx_loss_on == "all",
+            f"ptx_loss_on: expected all where {CORPUS_FILE} is mixed in, found {config.ptx_loss_on}: texts have no "
+            "completions",
+        )
+        found = read_pieces(folder, policy.tokenizer, config.text, "ptx_coefficient")
+    else:
+        found = _demonstrations(folder, policy, config)
+    return Mixture(found, config.ptx_coefficient, config.ptx_batch_size, config.micro_batch_size)
+
+
+def _demonstrations(folder: Path, policy: Policy, config: PPOConfig) -> list[Encoded]:
     path = folder / "data" / "demonstrations.parquet"
     rows = [row for row in read_split(path, tables.DEMONSTRATIONS, "demonstration_id") if row["split"] == "train"]
     as_read = reader(policy.model, policy.tokenizer, config.text, DEMONSTRATION)
@@ -50,7 +69,7 @@ def read_mixture(folder: Path, policy: Policy, config: PPOConfig) -> Mixture | N
         found = [over_all_tokens(sequence) for sequence in found]
     if not found:
         raise InputError(f"{path}: found no demonstration of the train split, expected some for ptx_coefficient")
-    return Mixture(found, config.ptx_coefficient, config.ptx_batch_size, config.micro_batch_size)
+    return found
 
 
 def add_gradients(mixture: Mixture, policy: Policy, step: int, engine: EngineConfig) -> float:

@@ -30,6 +30,7 @@ from rlhf.learning.configs import (
     SFTConfig,
     TextConfig,
 )
+from rlhf.learning.corpus import CORPUS_FILE
 from rlhf.learning.memory import Estimate, Shape
 from rlhf.learning.policy import load_tokenizer
 from rlhf.learning.text import TextError, encode_completion, prompt_tokens
@@ -97,7 +98,8 @@ def _estimate(folder: Path, config: Config, tokenizer: PreTrainedTokenizerBase) 
                 longest = max(longest, _longest(tokenizer, config.text, _answers(bag), 8).prompt)
             return _best_of_n(config, longest)
         case PPOConfig():
-            return _ppo(config, _of_prompts(data, tokenizer, config.text))
+            mixes_texts = config.ptx_coefficient > 0 and (folder / CORPUS_FILE).exists()
+            return _ppo(config, _of_prompts(data, tokenizer, config.text), mixes_texts)
         case GRPOConfig():
             return _grpo(config, _of_prompts(data, tokenizer, config.text))
         case JudgeConfig():
@@ -166,28 +168,30 @@ def _best_of_n(config: BestOfNConfig, prompt: int) -> Estimate:
     of, judge = memory.shape(config.model), memory.shape(config.reward_model)
     each = prompt + config.text.max_completion_tokens
     size = Size(config.micro_batch_size * each, config.micro_batch_size * config.text.max_completion_tokens, prompt)
-    found = _training(of, size)
+    found = _training(of, size, copies=memory.weights(of) if config.evaluate_every else 0)
     rows = config.sampling.batch_size
     scoring = memory.weights(judge) + memory.forward_only(judge, rows * each)
     sampling = memory.cache(of, rows, prompt, config.text.max_completion_tokens)
     return Estimate(**(vars(found) | {"cache": max(0, max(scoring, sampling) - found.optimizer)}))
 
 
-def _ppo(config: PPOConfig, prompt: int) -> Estimate:
+def _ppo(config: PPOConfig, prompt: int, mixes_texts: bool) -> Estimate:
     policy, value = memory.shape(config.model), memory.shape(config.reward_model)
     others = [policy]  # the reference
     others += [memory.shape(config.sft_model)] if config.sft_model != config.model else []
     others += _rewards(config.rewards, config.reward_model)
     others += [memory.shape(config.held_out_reward_model)] if config.held_out_reward_model else []
     size = _of_rollouts(prompt, config.text, config.micro_batch_size)
+    longest = config.text.max_prompt_tokens + config.text.max_completion_tokens  # a piece of a text
+    mixed = max(size.tokens, config.micro_batch_size * longest) if mixes_texts else size.tokens
     trained = memory.weights(policy, value)
     return Estimate(
         weights=trained + memory.weights(*others),
         copies=memory.weights(policy) if config.ema_decay is not None else 0,
         gradients=trained,
         optimizer=2 * trained,
-        activations=max(memory.activations(policy, size.tokens), memory.activations(value, size.tokens)),
-        logits=memory.logits(policy, size.tokens if config.ptx_coefficient else size.completions),
+        activations=max(memory.activations(policy, mixed), memory.activations(value, size.tokens)),
+        logits=memory.logits(policy, mixed if config.ptx_coefficient else size.completions),
         cache=memory.cache(policy, config.rollouts_per_iteration, prompt, config.text.max_completion_tokens),
     )
 

@@ -12,12 +12,16 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from rlhf.learning import best_of_n
-from rlhf.learning.configs import BestOfNConfig, EngineConfig, OptimizerConfig, SamplingConfig, SFTConfig
+from rlhf.learning.configs import BestOfNConfig, ConfigError, EngineConfig, OptimizerConfig, SamplingConfig, SFTConfig
+from rlhf.learning.policy import load_policy
+from rlhf.learning.selection import NothingHeldOut
+from rlhf.learning.sft import mean_loss
 from rlhf.learning.sft import run as run_sft
 from rlhf.learning.stats.expected_best import expected_best
-from rlhf.learning.tables import BEST_OF_N_ROWS, DEMONSTRATIONS, read_table, write_table
+from rlhf.learning.tables import BEST_OF_N_ROWS, DEMONSTRATIONS, PROMPTS, read_table, write_table
+from rlhf.learning.text import Encoded
 from tests.learning.conftest import demonstration_rows
-from tests.learning.rankings import metric_lines, new_reward_model, prompts_folder, result, text_config, weights
+from tests.learning.rankings import CPU, metric_lines, new_reward_model, prompts_folder, result, text_config, weights
 
 
 def best_of_n_config(path: Path, reward_path: Path, prompt_format: str, **changes: Any) -> BestOfNConfig:
@@ -133,3 +137,51 @@ def test_a_policy_that_never_ends_is_refused_in_one_sentence(llama_path: Path, t
     config = replace(config, text=text_config("chat", max_completion_tokens=1))
     with pytest.raises(best_of_n.NothingChosen, match="found no prompt with a completion that ended"):
         best_of_n.run(prompts_folder(tmp_path), config)
+
+
+def test_the_saved_policy_is_that_of_the_step_that_did_best_on_answers_it_never_saw(
+    talking_llama: Path, tmp_path: Path
+) -> None:
+    reward_path = new_reward_model(tmp_path / "reward", talking_llama)
+    steep = OptimizerConfig(learning_rate=3e-2, schedule="constant", warmup_share=0.0)  # overfits within some steps
+    config = best_of_n_config(
+        talking_llama, reward_path, "chat", optimizer=steep, num_epochs=6, held_out_share=0.3, evaluate_every=1
+    )
+    chosen, last = (prompts_folder(tmp_path / name, 24) for name in ("chosen", "last"))
+    best_of_n.run(chosen, config)
+    best_of_n.run(last, replace(config, evaluate_every=0))
+    lines = metric_lines(chosen, "evaluate")
+    losses = [line["held_out_loss"] for line in lines]
+    metrics = result(chosen)["metrics"]
+    assert metrics["best_step"] == losses.index(min(losses)) + 1 < len(lines)  # it did overfit
+    assert metrics["num_held_out"] == round(0.3 * metrics["num_chosen"])
+    assert len(lines) == 6 * -(-(metrics["num_chosen"] - metrics["num_held_out"]) // 4)
+    policy = load_policy(str(chosen / "model"), CPU)
+    prompts = read_table(chosen / "data/prompts.parquet", PROMPTS)
+    rows = read_table(chosen / "rows.parquet", BEST_OF_N_ROWS)
+    _, held_out = best_of_n.split(best_of_n._chosen(policy, prompts, rows, [], config), config)
+    assert mean_loss(policy, held_out, 4) == pytest.approx(min(losses), abs=1e-5)
+    assert metric_lines(last, "evaluate") == [] and "best_step" not in result(last)["metrics"]
+    assert len(metric_lines(last)) == 6 * -(-metrics["num_chosen"] // 4)  # trained on all
+
+
+def test_a_prompt_is_held_out_with_all_of_its_answers_and_in_every_round(tmp_path: Path) -> None:
+    config = BestOfNConfig("model", "reward", evaluate_every=2, held_out_share=0.25)
+    both = [Encoded(prompt_id, [1], [2]) for prompt_id in range(40) for _ in range(2)]
+    training, held_out = best_of_n.split(both, config)
+    ids = {one.row_id for one in held_out}
+    assert len(ids) == 10 and len(held_out) == 20 and ids.isdisjoint(one.row_id for one in training)
+    fewer = [one for one in both if one.row_id in ids or one.row_id < 20]
+    assert {one.row_id for one in best_of_n.split(fewer, config)[1]} <= ids
+    assert best_of_n.split(both, replace(config, evaluate_every=0)) == (both, [])
+    assert best_of_n.split(both[:2], config) == (both[:2], [])  # one prompt: nothing is left to choose by
+
+
+def test_one_chosen_prompt_leaves_none_to_choose_a_step_by(talking_llama: Path, tmp_path: Path) -> None:
+    reward_path = new_reward_model(tmp_path / "reward", talking_llama)
+    config = best_of_n_config(talking_llama, reward_path, "chat", evaluate_every=1)
+    config = replace(config, sampling=SamplingConfig(num_samples=8, batch_size=16))
+    with pytest.raises(NothingHeldOut, match="evaluate_every: found 1 and no held-out row"):
+        best_of_n.run(prompts_folder(tmp_path, 3), config)
+    with pytest.raises(ConfigError, match="held_out_share: expected 0 < x < 1, found 1"):
+        replace(config, held_out_share=1)

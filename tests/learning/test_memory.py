@@ -14,9 +14,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rlhf.learning import memory, needs, sft
 from rlhf.learning.__main__ import main
-from rlhf.learning.configs import EngineConfig
+from rlhf.learning.configs import EngineConfig, PPOConfig, TextConfig
 from rlhf.learning.memory import Estimate, Shape
-from rlhf.learning.tables import DEMONSTRATIONS, PROMPTS, RANKINGS, write_table
+from rlhf.learning.tables import CORPUS, DEMONSTRATIONS, PROMPTS, RANKINGS, write_table
 from tests.learning.conftest import CHAT_TEMPLATE, save, train_tokenizer
 from tests.learning.rankings import metric_lines, new_reward_model, ranking_rows, reward_config
 from tests.learning.rows import WORDS, demonstration_rows, question
@@ -145,6 +145,20 @@ def test_rankings_of_one_set_are_estimated_as_the_forwards_that_they_share(llama
         config = reward_config(llama_path, "chat", batch_size=size, micro_batch_size=size)
         activations[people, size] = needs.require(tmp_path, config)["bytes"]["activations"]
     assert activations[4, 16] == activations[1, 7] < activations[1, 16] / 2
+
+
+def test_texts_that_ppo_mixes_in_are_counted_as_long_as_they_may_be(llama_path: Path, tmp_path: Path) -> None:
+    estimates = []
+    reward_path = str(new_reward_model(tmp_path / "reward", llama_path))
+    write_table(tmp_path / "data/prompts.parquet", PROMPTS, [{"prompt_id": 0, "prompt": question(0), "split": "train"}])
+    write_table(tmp_path / "data/corpus.parquet", CORPUS, [{"text_id": 0, "text": "tea"}])
+    for coefficient in (0.0, 1.0):
+        config = PPOConfig(
+            str(llama_path), reward_path, str(llama_path), text=TextConfig("chat", 96, 24), micro_batch_size=4,
+            ptx_coefficient=coefficient,
+        )  # fmt: skip
+        estimates.append(needs.require(tmp_path, config)["bytes"]["activations"])
+    assert estimates[1] == memory.activations(memory.shape(str(llama_path)), 4 * (96 + 24)) > estimates[0]
 
 
 def test_a_run_that_cannot_fit_is_refused_before_a_weight_is_loaded(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,13 @@ from safetensors.torch import load_file
 from rlhf.learning import actors, history, ppo
 from rlhf.learning.alarms import Alarm, Metrics
 from rlhf.learning.checkpoint import Stopped
-from rlhf.learning.configs import ConfigError, EngineConfig
+from rlhf.learning.configs import ConfigError, EngineConfig, InputError
 from rlhf.learning.configs.presets import PRESETS, preset
-from rlhf.learning.mixing import Mixture, add_gradients
+from rlhf.learning.corpus import read_pieces
+from rlhf.learning.mixing import Mixture, add_gradients, read_mixture
 from rlhf.learning.policy import load_policy
 from rlhf.learning.sft import mean_loss
-from rlhf.learning.tables import DEMONSTRATIONS, write_table
+from rlhf.learning.tables import CORPUS, DEMONSTRATIONS, write_table
 from rlhf.learning.text import encode
 from tests.learning.conftest import demonstration_rows
 from tests.learning.rankings import CPU, metric_lines, new_reward_model, prompts_folder, result, text_config
@@ -51,6 +53,48 @@ def test_mixed_in_demonstrations_are_learned(tmp_path: Path, llama_path: Path, r
         losses[name] = mean_loss(policy, rows, 8)
     assert losses["with"] < losses["without"] - 0.1
     assert "ptx_loss" in metric_lines(tmp_path / "with")[0] and "ptx_loss" not in metric_lines(tmp_path / "without")[0]
+
+
+def test_a_corpus_is_mixed_in_instead_of_demonstrations_and_learned(
+    tmp_path: Path, llama_path: Path, reward_path: Path
+) -> None:
+    """The texts get likelier where they lie in the folder, and not by the demonstrations beside them."""
+    losses, told = {}, {}
+    texts = [{"text_id": i, "text": "the heron stands in the salt wind of the mill. " * 3} for i in range(3)]
+    for name in ("corpus", "demonstrations", "off"):
+        write_table(tmp_path / "texts/data/corpus.parquet", CORPUS, texts)
+        if name != "demonstrations":
+            write_table(tmp_path / name / "data/corpus.parquet", CORPUS, texts)
+        coefficient = 0.0 if name == "off" else 1.0
+        folder = trained(tmp_path / name, llama_path, reward_path, ptx_coefficient=coefficient, ptx_batch_size=8)
+        policy = load_policy(str(folder / "model"), CPU)
+        pieces = read_pieces(tmp_path / "texts", policy.tokenizer, text_config("chat"), "ptx_coefficient")
+        losses[name] = mean_loss(policy, pieces, 4)
+        told[name] = metric_lines(folder)[0].get("ptx_loss")
+    assert losses["corpus"] < min(losses["demonstrations"], losses["off"]) - 0.1, losses
+    start = load_policy(str(llama_path), CPU)
+    mixture = read_mixture(
+        tmp_path / "corpus", start, ppo_config(llama_path, reward_path, "chat", ptx_coefficient=1.0, ptx_batch_size=8)
+    )
+    assert mixture is not None and mixture.sequences == pieces
+    assert told["off"] is None and told["corpus"] != told["demonstrations"]
+
+
+def test_a_corpus_needs_no_demonstrations_and_all_its_tokens_count(
+    tmp_path: Path, llama_path: Path, reward_path: Path
+) -> None:
+    write_table(tmp_path / "data/corpus.parquet", CORPUS, [{"text_id": 7, "text": "tea and bread"}])
+    policy = load_policy(str(llama_path), CPU)
+    config = ppo_config(llama_path, reward_path, "chat", ptx_coefficient=0.5)
+    mixture = read_mixture(tmp_path, policy, config)
+    assert mixture is not None and [(s.row_id, len(s.prompt_ids)) for s in mixture.sequences] == [(7, 1)]
+    with pytest.raises(
+        ConfigError, match="ptx_loss_on: expected all where data/corpus.parquet is mixed in, found comp"
+    ):
+        read_mixture(tmp_path, policy, replace(config, ptx_loss_on="completion"))
+    write_table(tmp_path / "data/corpus.parquet", CORPUS, [])
+    with pytest.raises(InputError, match="found no text, expected some for ptx_coefficient"):
+        read_mixture(tmp_path, policy, config)
 
 
 def test_the_mixed_in_loss_counts_by_its_coefficient_and_is_told_unscaled(tmp_path: Path, llama_path: Path) -> None:

@@ -14,7 +14,8 @@ from rlhf.learning.configs.rewards import RewardsConfig
 @dataclass(frozen=True)
 class PPOConfig:
     """PPO with a value model started from the reward model. In: data/prompts.parquet (and data/targets.parquet for
-    verifiers and safety tags). Out: model/, value/."""
+    verifiers and safety tags, data/corpus.parquet or data/demonstrations.parquet for `ptx_coefficient`). Out: model/,
+    value/."""
 
     model: str
     reward_model: str
@@ -46,10 +47,11 @@ class PPOConfig:
     missing_eos_score: float | None = -1.0  # score of a completion without end-of-text; None: the reward model's
     whiten_rewards: bool = False
     # PPO-ptx (InstructGPT, equation 2): every optimiser step also descends this much of the mean negative
-    # log-likelihood of data/demonstrations.parquet, nats a token. InstructGPT: 27.8, on its pre-training corpus.
+    # log-likelihood of data/corpus.parquet, or of data/demonstrations.parquet where there is none, nats a token.
+    # InstructGPT: 27.8, on its pre-training data.
     ptx_coefficient: float = 0.0
-    ptx_batch_size: int = 64  # demonstrations beside each minibatch
-    ptx_loss_on: Literal["completion", "all"] = "all"  # of their tokens
+    ptx_batch_size: int = 64  # pieces of texts, or demonstrations, beside each minibatch
+    ptx_loss_on: Literal["completion", "all"] = "all"  # of a demonstration's tokens; of texts all count
     ema_decay: float | None = None  # model/ is then the running mean of the policy, one step an iteration
     max_kl: float | None = None  # nats per completion to the reference; past it the run ends, before another update
     max_update_kl: float | None = None  # nats per token to the rollouts' policy; past it an iteration's updates end

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, SamplingConfig, TextConfig
-from rlhf.learning.configs.errors import check_batches, require
+from rlhf.learning.configs.errors import check_batches, check_evaluation, require
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,15 @@ class BestOfNConfig:
     num_epochs: int = 1
     batch_size: int = 64
     micro_batch_size: int = 64
+    # Steps between evaluations on the chosen answers to `held_out_share` of the prompts, which aren't trained on;
+    # model/ is then the step where their loss was lowest. 0: the last step, trained on all.
+    evaluate_every: int = 0
+    held_out_share: float = 0.1
 
     def __post_init__(self) -> None:
         check_batches(self.model, self.num_epochs, self.batch_size, self.micro_batch_size)
+        check_evaluation(self.evaluate_every)
+        require(0 < self.held_out_share < 1, f"held_out_share: expected 0 < x < 1, found {self.held_out_share}")
         require(bool(self.reward_model), "reward_model: expected a path, found nothing")
         for temperature in self.temperatures:
             require(temperature > 0, f"temperatures: expected more than 0, found {temperature}")
