@@ -85,14 +85,15 @@ def write(path: Path, how: str, found: Sequence[Job], starts: Job, about: Job) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one seed and fewer steps: within 10 minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer steps, and one seed if not told: within 10 minutes")
     parser.add_argument("--only", default="a,b,c,d,e,f,g", help="lines, with commas; g is part of every other line")
     parser.add_argument("--sizes", default="demo,30M")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, help="3 if not told, 1 with --quick")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of both sides")
     parser.add_argument("--name", help="of the files under benchmarks/results")
     asked = parser.parse_args()
     lines, sizes = asked.only.split(","), asked.sizes.split(",")
+    seeds = range(asked.seeds or (1 if asked.quick else 3))
     name = asked.name or ("learning_quick" if asked.quick else "learning")
     how = f"`python -m benchmarks.learning {' '.join(sys.argv[1:])}`, {asked.precision}"
     RESULTS.mkdir(exist_ok=True)
@@ -110,7 +111,6 @@ def main() -> None:
         bench = Bench(Path(work), console, var, precision=asked.precision)
         for case in cases(asked.quick):
             if case.size.name in sizes and (case.line in lines or lines == ["g"]):
-                seeds = range(1 if asked.quick else asked.seeds)
                 found.append(summarise(case, [bench.compare(case, seed) for seed in seeds]))
                 ratios = f"processor {found[-1]['cpu_ratio']:.2f}x, wall {found[-1]['wall_ratio']:.2f}x"
                 console.print(f"{case.line} {case.size.name} {case.name}: {ratios}, {time.monotonic() - started:.0f} s")
