@@ -8,7 +8,7 @@
 Both sides of a line are alive at once and work turn about, a few steps each, while the other sleeps: a shared machine
 changes its speed by a factor of two within seconds, and so does the yardstick, a fixed loop timed before every turn.
 Ratios are the peer's seconds over ours, of processor time and of the clock (with other work on the machine the first is
-the one to read): medians over the turns of all seeds. Quality counts as equal where the 95 % interval of the paired
+the one to read): sums over the turns of all seeds. Quality counts as equal where the 95 % interval of the paired
 difference over the seeds holds 0. The peer has our threads, precision and optimiser, tokens instead of text, rows
 of like length together, and the faster of the two attentions that a processor has, found anew for every line.
 
@@ -44,7 +44,7 @@ VERSIONS = "TRL 1.16 (PPO: 1.9), transformers 5.23, torch 2.13"
 
 
 def table(found: Sequence[Job]) -> Table:
-    made = Table(title="seconds of the peer over ours, for the same step: median (lowest to highest turn)")
+    made = Table(title="seconds of the peer over ours, for the same steps: all turns (lowest to highest turn)")
     columns = ("", "case", "model", "processor", "wall", "asked", "quality, ours / peer", "difference", "peak MiB")
     for name in columns:
         made.add_column(name)

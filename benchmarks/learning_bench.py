@@ -131,12 +131,17 @@ class Bench:
 
 
 def summarise(case: Case, runs: Sequence[Job]) -> Job:
-    """Ratios (medians over the turns of all seeds) and the paired difference of quality with its 95 % interval."""
+    """Ratios of the sums over the turns of all seeds, and the paired difference of quality with its 95 % interval.
+
+    Not medians over turns: each side takes the rows in an order of its own, and only all turns together hold the same.
+    """
     pairs = [pair for run in runs for pair in zip(run["ours"]["turns"], run["peer"]["turns"], strict=False)]
     found: Job = {"line": case.line, "case": case.name, "size": case.size.name, "target": case.target}
     for name in ("cpu", "wall"):
-        ratios = sorted(peer[f"{name}_s"] / ours[f"{name}_s"] for ours, peer in pairs)
-        found |= {f"{name}_ratio": median(ratios), f"{name}_low": ratios[0], f"{name}_high": ratios[-1]}
+        key = f"{name}_s"
+        ratios = sorted(peer[key] / ours[key] for ours, peer in pairs)
+        total = sum(peer[key] for _, peer in pairs) / sum(ours[key] for ours, _ in pairs)
+        found |= {f"{name}_ratio": total, f"{name}_low": ratios[0], f"{name}_high": ratios[-1]}
     differences = [run["ours"]["quality"] - run["peer"]["quality"] for run in runs]
     half = float("nan")
     if len(differences) > 1:
