@@ -3,7 +3,7 @@
     PYTHON_OF_THE_ENVIRONMENT -m benchmarks.learning_peers JOB.json
 
 Knows nothing of ours. Everything that we switch on is switched on here too where it exists: threads, precision, the
-faster of the two attentions that a CPU has, rows of like length together, and data that is tokens already.
+faster of the two attentions that a CPU has, and data that is tokens already.
 """
 
 # ruff: noqa: PLC0415 - each stage imports the one trainer that its environment has.
@@ -81,7 +81,6 @@ def run_sft(job: Job, folder: Path, clock: Clock) -> Job:
         {
             "input_ids": row["prompt"] + row["completion"],
             "completion_mask": [0] * len(row["prompt"]) + [1] * len(row["completion"]),
-            "length": len(row["prompt"]) + len(row["completion"]),
         }
         for row in rows
         if row["split"] == "train"
@@ -90,7 +89,6 @@ def run_sft(job: Job, folder: Path, clock: Clock) -> Job:
     arguments = trainer_arguments(job, folder) | {
         "num_train_epochs": 1,
         "per_device_train_batch_size": job["batch_size"],
-        "train_sampling_strategy": "group_by_length",
         "completion_only_loss": True,
         "max_length": None,
         "packing": False,
@@ -127,7 +125,6 @@ def run_reward(job: Job, folder: Path, clock: Clock) -> Job:
         {
             "chosen_ids": row["chosen"],
             "rejected_ids": row["rejected"],
-            "length": max(len(row["chosen"]), len(row["rejected"])),
         }
         for row in rows
         if row["split"] == "train"
@@ -138,8 +135,6 @@ def run_reward(job: Job, folder: Path, clock: Clock) -> Job:
     arguments = trainer_arguments(job, folder) | {
         "num_train_epochs": 1,
         "per_device_train_batch_size": job["batch_size"] * job["pairs_per_ranking"],
-        "train_sampling_strategy": "group_by_length",
-        "remove_unused_columns": False,  # the lengths would go with them
         "max_length": None,
     }
     trainer = RewardTrainer(
@@ -204,7 +199,7 @@ def run_ppo(job: Job, folder: Path, clock: Clock) -> Job:
 
     prompts = json.loads((folder / "tokens.json").read_text())
     tokenizer = AutoTokenizer.from_pretrained(job["model"], padding_side="left")
-    rows = Dataset.from_list([{"input_ids": ids, "length": len(ids)} for ids in prompts])
+    rows = Dataset.from_list([{"input_ids": ids} for ids in prompts])
     arguments = trainer_arguments(job, folder) | {
         "total_episodes": job["num_iterations"] * job["num_rollouts"],
         "num_ppo_epochs": job["num_epochs"],

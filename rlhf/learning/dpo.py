@@ -79,7 +79,7 @@ def run(folder: Path, config: DPOConfig) -> None:
     )
     selection.resume(work.resume({"policy": policy.model} | selection.models, {"policy": learner}))
     work.log_first("estimate", estimate)
-    # 3. Steps, on rankings of like length.
+    # 3. Steps, on whole rankings.
     lengths, together = side_by_side(training)
     for epoch in range(work.step // steps_per_epoch, config.num_epochs):
         batches = epoch_batches(lengths, config.batch_size, config.engine.seed, epoch, together)

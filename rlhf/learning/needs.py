@@ -1,7 +1,7 @@
 """What each stage needs at its worst moment, from its configuration and its longest rows, before a weight is loaded.
 
 The rules are in `rlhf.learning.memory`; here stands which models a stage holds at once and how large its largest
-micro-batch is. Rows of a micro-batch are of like length, so the longest rows make the largest one.
+micro-batch is: at most that of the longest rows, which may meet.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from rlhf.learning.memory import Estimate, Shape
 from rlhf.learning.policy import load_tokenizer
 from rlhf.learning.text import TextError, encode_completion, prompt_tokens
 
-_CUT_SETS = 3
+_CUT_SETS = 4
 Messages = Sequence[Mapping[str, str]]
 
 
@@ -234,7 +234,7 @@ def _of_rankings(data: Path, tokenizer: PreTrainedTokenizerBase, config: RewardC
 
 def _longest_sets(rows: Iterable[Mapping[str, Any]], room: int) -> list[tuple[Messages, list[str]]]:
     """The longest completion sets that `room` rankings may be of, where those of a set lie side by side and share its
-    forwards; of three a single ranking may be there, cut off where a window, a batch or a part of one ends."""
+    forwards; of four a single ranking may be there, cut off where a batch or a part of one ends."""
     sets: dict[object, tuple[Messages, dict[int, str], list[bool]]] = {}
     for row in rows:
         _, texts, certain = sets.setdefault(completion_set(row), (row["prompt"], {}, []))

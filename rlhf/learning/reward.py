@@ -73,7 +73,7 @@ def run(folder: Path, config: RewardConfig) -> None:
     models = {"reward_model": model.network} | selection.models
     selection.resume(work.resume(models, {"reward_model": learner}))
     work.log_first("estimate", estimate)
-    # 3. Steps, on rankings of like length, so that little is padded.
+    # 3. Steps, on whole rankings.
     for chosen in _batches(training, work.step, config):
         numbers = _train_step(model, learner, chosen, config)
         work.end_step("train", numbers, selection.after_step(work))
@@ -107,7 +107,7 @@ def _load(config: RewardConfig, device: torch.device) -> RewardModel:
 
 
 def _batches(training: Sequence[EncodedRanking], done: int, config: RewardConfig) -> Iterator[list[EncodedRanking]]:
-    """The rankings of every optimiser step after the first `done`, epoch after epoch, those of like length together."""
+    """The rankings of every optimiser step after the first `done`, epoch after epoch, those of a set side by side."""
     lengths, together = side_by_side(training)
     per_epoch = num_steps(len(training), config.batch_size, 1)
     for epoch in range(done // per_epoch, config.num_epochs):

@@ -1,7 +1,6 @@
 """Supervised fine-tuning: the mean negative log-likelihood of completion tokens, and pre-training on all tokens.
 
-Departs from InstructGPT (2203.02155, C.1) in two things: dropout is off, as in every other stage, and batches are
-made of rows of like length, drawn from a shuffled window, so that little is padded.
+Departs from InstructGPT (2203.02155, C.1) in one thing: dropout is off, as in every other stage.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,8 +23,6 @@ from rlhf.learning.reading import DEMONSTRATION, read_split, reader
 from rlhf.learning.selection import Selection
 from rlhf.learning.text import Batch, Encoded, over_all_tokens, right_pad
 
-_WINDOW = 8  # batches that are sorted by length together
-
 
 def num_steps(num_rows: int, batch_size: int, num_epochs: int) -> int:
     """Optimiser steps of a training run; the last batch of an epoch may be smaller."""
@@ -38,20 +34,15 @@ def epoch_batches(
 ) -> list[list[int]]:
     """The batches of one epoch, as row indices: a function of its arguments alone.
 
-    Rows are shuffled; windows of a few batches are sorted by length, cut into batches, and the batches shuffled.
-    Every row comes once. Longest first within a batch.
+    Rows are shuffled and cut into batches; every row comes once. Longest first within a batch, so that micro-batches
+    hold rows of like length; whole batches of like length would teach less, and without padding they save nothing.
 
     together: rows of one length that stay side by side (but where a batch ends), every row once; None: each is alone.
     """
     groups = [[row] for row in range(len(lengths))] if together is None else together
     order = [row for place in epoch_order(len(groups), seed, epoch) for row in groups[place]]
-    window = _WINDOW * batch_size
-    batches = []
-    for start in range(0, len(order), window):
-        rows = sorted(order[start : start + window], key=lambda i: -lengths[i])
-        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    shuffled = np.random.default_rng([seed, epoch, 1]).permutation(len(batches))
-    return [batches[i] for i in shuffled]
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    return [sorted(batch, key=lambda row: -lengths[row]) for batch in batches]
 
 
 def negative_log_likelihood(policy: Policy, batch: Batch) -> Tensor:

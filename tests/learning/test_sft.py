@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,10 @@ def test_every_row_comes_once_an_epoch_in_full_batches(lengths: list[int], batch
     assert len(batches) == num_steps(len(lengths), batch_size, 1)
     assert sum(len(batch) < batch_size for batch in batches) <= 1
     assert batches == epoch_batches(lengths, batch_size, 0, epoch)
+    assert all(lengths[one] >= lengths[two] for batch in batches for one, two in pairwise(batch))
+
+
+def test_batches_are_random_rows_not_rows_of_like_length() -> None:
+    lengths = list(range(400))
+    means = [sum(batch) / len(batch) for batch in epoch_batches(lengths, 40, 0, 0)]
+    assert all(130 < mean < 270 for mean in means)  # of 40 random rows: 200, standard deviation 18

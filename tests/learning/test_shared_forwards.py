@@ -235,7 +235,7 @@ def test_two_people_who_say_the_same_teach_what_one_does(chunk: int | None, llam
         )  # fmt: skip
         reward.run(tmp_path / name, config)
     losses = [[line["loss"] for line in metric_lines(tmp_path / name)] for name in ("one", "both")]
-    assert losses[0] == pytest.approx(losses[1], abs=1e-5) and len(losses[0]) == 6
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4) and len(losses[0]) == 6
 
 
 def test_equal_sequences_are_scored_once_and_all_get_the_score(llama_path: Path) -> None:
