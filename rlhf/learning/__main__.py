@@ -70,4 +70,7 @@ if __name__ == "__main__":
     if lifeline.ENVIRONMENT in os.environ:  # started cold by a worker, with which it is to end
         lifeline.die_with(os.getppid())
         lifeline.watch(int(os.environ[lifeline.ENVIRONMENT]))
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        lifeline.leave(code)
+    sys.exit(code)

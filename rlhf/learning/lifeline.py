@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from typing import NoReturn
 
 ENVIRONMENT = "RLHF_LIFELINE"  # the pipe's descriptor, for a child that is started cold
 _PR_SET_PDEATHSIG = 1
@@ -22,6 +23,14 @@ def die_with(parent_pid: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(1)
+
+
+def leave(code: int) -> NoReturn:
+    """End this process of several as it is, without the interpreter's teardown: there a thread of the process group
+    that still ran has ended a run that was done by SIGABRT, and torchrun then calls all of it failed."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def watch(descriptor: int) -> None:

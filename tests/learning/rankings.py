@@ -100,8 +100,10 @@ def new_reward_model(folder: Path, path: Path, bias: float = 0.5) -> Path:
 
 
 def metric_lines(folder: Path, phase: str = "train") -> list[dict[str, Any]]:
+    """Of a run at work, too: what stands behind the last end of line is half written."""
     path = folder / "metrics.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    whole = path.read_text().split("\n")[:-1] if path.exists() else []
+    lines = [json.loads(line) for line in whole]
     return [line for line in lines if line["phase"] == phase]
 
 

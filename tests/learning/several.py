@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rlhf.learning import configs, rollouts
+from rlhf.learning import configs, lifeline, rollouts
 from rlhf.learning.__main__ import STAGES
 from rlhf.learning.configs import Config, EngineConfig, LoRAConfig, OptimizerConfig, SFTConfig
 from rlhf.learning.policy import load_policy
@@ -118,3 +118,4 @@ LORA = LoRAConfig(rank=4, alpha=8)
 if __name__ == "__main__":
     for kind, folder in json.loads(Path(sys.argv[1]).read_text()):
         work(kind, Path(folder), configs.read(kind, Path(folder) / "config.json"))
+    lifeline.leave(0)

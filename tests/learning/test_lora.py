@@ -88,7 +88,8 @@ def test_every_stage_learns_and_trains_and_keeps_the_adapter_alone(kind: str, ru
     assert moved and all(tensor.any() for tensor in moved)
     lines = metric_lines(runs[kind])
     if kind in ("sft", "reward", "dpo"):
-        assert lines[-1]["loss"] < lines[0]["loss"]
+        losses = [line["loss"] for line in lines]
+        assert sum(losses[-8:]) < sum(losses[:8])  # two epochs of batches that differ
     else:
         assert lines[-1]["kl"] != 0.0 and lines[0]["gradient_norm"] > 0
 
