@@ -18,7 +18,7 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
 
-from rlhf.learning.last_layer import narrow, reader_of, widen
+from rlhf.learning.last_layer import narrow, reader_of, taken, widen
 from rlhf.learning.packing import Block, Packing
 
 NAME = "hone"
@@ -40,21 +40,6 @@ class _ToBlock(torch.autograd.Function):
         found = gradient.new_zeros(*gradient.shape[:-2], ctx.num_tokens, gradient.shape[-1])
         found[..., first : first + len(slots), :] = gradient.index_select(-2, slots)
         return found, None
-
-
-class _ToStream(torch.autograd.Function):
-    """(B * T, ...) -> (tokens of the block, ...)."""
-
-    @staticmethod
-    def forward(ctx: Any, block: Tensor, slots: Tensor) -> Tensor:
-        ctx.save_for_backward(slots)
-        ctx.shape = block.shape
-        return block.index_select(0, slots)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (slots,) = ctx.saved_tensors
-        return gradients[0].new_zeros(ctx.shape).index_copy_(0, slots, gradients[0]), None
 
 
 def attention(
@@ -126,8 +111,7 @@ def _attend_block(
     flat = found.transpose(1, 2).reshape(block.num_rows * block.width, found.shape[1], found.shape[3])
     if len(flat) == len(block.slots):
         return flat
-    stream: Tensor = _ToStream.apply(flat, block.slots)  # type: ignore[no-untyped-call]
-    return stream
+    return taken(flat, block.slots, 0)
 
 
 def _attend(

@@ -28,8 +28,7 @@ from rlhf.learning.policy import Policy, load_policy, require_room, save_policy
 from rlhf.learning.reading import PROMPT, read_split, reader
 from rlhf.learning.reward_model import RewardModel
 from rlhf.learning.sampling import sample_by_server, sample_locally, sample_rows
-from rlhf.learning.selection import Selection
-from rlhf.learning.sft import fit, mean_loss, num_steps
+from rlhf.learning.sft import by_held_out_loss, fit, num_steps
 from rlhf.learning.stats.expected_best import expected_best, expected_median, kl_upper_bound
 from rlhf.learning.text import Encoded, encode_completion, encode_prompt
 
@@ -68,13 +67,7 @@ def run(folder: Path, config: BestOfNConfig) -> None:
     training, held_out = split(chosen, config)
     work.total_steps = num_steps(len(training), config.batch_size, config.num_epochs)
     learner = loop.Learner(policy.model, config.optimizer, work.total_steps)
-    selection = Selection(
-        policy.model,
-        config.evaluate_every,
-        "loss",
-        len(held_out),
-        lambda: {"loss": mean_loss(policy, held_out, config.micro_batch_size)},
-    )
+    selection = by_held_out_loss(policy, held_out, config.evaluate_every, config.micro_batch_size)
     selection.resume(work.resume({"policy": policy.model} | selection.models, {"policy": learner}))
     fit(
         work,

@@ -22,7 +22,7 @@ _PROJECTIONS = ("o_proj", "c_proj", "dense")  # what they call attention's outpu
 _READER = "_hone_reader"
 
 
-class _Narrow(torch.autograd.Function):
+class _Taken(torch.autograd.Function):
     """The tokens at `places`, each once, along a dimension."""
 
     @staticmethod
@@ -51,11 +51,16 @@ class _Widen(torch.autograd.Function):
         return gradients[0].index_select(1, places), None, None
 
 
+def taken(states: Tensor, places: Tensor, dimension: int) -> Tensor:
+    """The tokens at `places`, each once, along a dimension; the others get no gradient."""
+    found: Tensor = _Taken.apply(states, places, dimension)  # type: ignore[no-untyped-call]
+    return found
+
+
 def narrow(states: Tensor, packing: Packing, dimension: int) -> Tensor:
     """The tokens that are read of N along a dimension; `packing.last` is given."""
     assert packing.last is not None
-    found: Tensor = _Narrow.apply(states, packing.last.read, dimension)  # type: ignore[no-untyped-call]
-    return found
+    return taken(states, packing.last.read, dimension)
 
 
 def widen(states: Tensor, packing: Packing) -> Tensor:

@@ -115,6 +115,13 @@ def mean_loss(policy: Policy, sequences: Sequence[Encoded], batch_size: int) -> 
     return sums["loss"] / sums["tokens"]
 
 
+def by_held_out_loss(policy: Policy, held_out: Sequence[Encoded], every: int, batch_size: int) -> Selection:
+    """The choice of the step whose mean loss over held-out sequences is lowest, looked at every so many steps."""
+    return Selection(
+        policy.model, every, "loss", len(held_out), lambda: {"loss": mean_loss(policy, held_out, batch_size)}
+    )
+
+
 def run(folder: Path, config: SFTConfig) -> None:
     """The kind `sft`: data/demonstrations.parquet into model/. Rows of split `held_out` are only measured on.
 
@@ -142,13 +149,7 @@ def run(folder: Path, config: SFTConfig) -> None:
     total_steps = num_steps(len(train), config.batch_size, config.num_epochs)
     run = Run(folder, "sft", config.engine, total_steps)
     learner = Learner(policy.model, config.optimizer, total_steps)
-    selection = Selection(
-        policy.model,
-        config.evaluate_every,
-        "loss",
-        len(held_out),
-        lambda: {"loss": mean_loss(policy, held_out, config.micro_batch_size)},
-    )
+    selection = by_held_out_loss(policy, held_out, config.evaluate_every, config.micro_batch_size)
     selection.resume(run.resume({"model": policy.model} | selection.models, {"model": learner}))
     run.log_first("estimate", estimate)
     fit(
