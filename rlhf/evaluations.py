@@ -9,17 +9,24 @@ import hashlib
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from rlhf.completions import visible
+from rlhf.learning.style import Style, style
 from rlhf.models import Completion, Estimate, Evaluation, Judge, ModelVersion, Project, Prompt, Run, Verdict
 
 BATCH = 500  # rows per write transaction
+FROZEN = ("evaluation_id", "prompt_id", "judge_id", "rater", "position", "replicate", "score")  # as they are
+SELECTED = (
+    "id", "prompt__split", "prompt__category", "evaluation__candidate_id", "evaluation__baseline_id",
+    "candidate_completion_id", "baseline_completion_id", "candidate_reward", "baseline_reward",
+)  # fmt: skip
 EVALUATION = "evaluation"  # purpose of the sample runs whose answers are compared
 
 
@@ -84,9 +91,30 @@ def verdict_rows(*, project: Project, evaluations: Iterable[Evaluation] | None =
     verdicts = visible_verdicts().filter(project=project).order_by("id")
     if evaluations is not None:
         verdicts = verdicts.filter(evaluation__in=list(evaluations))
-    columns = ("evaluation_id", "prompt_id", "judge_id", "rater", "position", "replicate", "score")
-    for row in verdicts.values("id", "prompt__split", *columns).iterator(chunk_size=2_000):
-        yield {"verdict_id": row["id"], "split": row["prompt__split"], **{name: row[name] for name in columns}}
+    style_of = _styles()
+    for row in verdicts.values(*FROZEN, *SELECTED).iterator(chunk_size=2_000):
+        styles = {side: style_of(row[f"{side}_completion_id"]) for side in ("candidate", "baseline")}
+        yield {
+            "verdict_id": row["id"],
+            "split": row["prompt__split"],
+            "category": row["prompt__category"],
+            "candidate_id": row["evaluation__candidate_id"],
+            "baseline_id": row["evaluation__baseline_id"],
+            "candidate_reward": row["candidate_reward"] or 0.0,
+            "baseline_reward": row["baseline_reward"] or 0.0,
+            **{name: row[name] for name in FROZEN},
+            **{f"{side}_{name}": value for side, found in styles.items() for name, value in asdict(found).items()},
+        }
+
+
+def _styles() -> Callable[[int], Style]:
+    """The style of a completion by its id; each text is read once."""
+
+    @cache
+    def style_of(pk: int) -> Style:
+        return style(Completion.objects.values_list("text", flat=True).get(pk=pk))
+
+    return style_of
 
 
 def answers(

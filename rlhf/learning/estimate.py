@@ -10,7 +10,7 @@ from rlhf.learning import checkpoint, tables
 from rlhf.learning.configs import EstimateConfig
 from rlhf.learning.stats.win_rates import Verdict, win_rates
 
-_FIELDS = ("evaluation_id", "judge_id", "prompt_id", "split", "score")
+_FIELDS = ("evaluation_id", "judge_id", "prompt_id", "split", "score", "rater", "position", "replicate")
 
 
 def run(folder: Path, config: EstimateConfig) -> None:

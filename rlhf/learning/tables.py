@@ -71,6 +71,10 @@ RANKINGS = pa.schema(
 ADDED: dict[str, Any] = {
     "edited": False, "strength": 0, "strength_scale": "", "safety": "", "all_bad": False, "names_itself": False,
     "adjudicated": False, "winner_ab": "", "winner_ba": "",
+    "category": "", "candidate_id": 0, "baseline_id": 0, "candidate_reward": 0.0, "baseline_reward": 0.0,
+    "candidate_characters": 0, "baseline_characters": 0, "candidate_headers": 0, "baseline_headers": 0,
+    "candidate_lists": 0, "baseline_lists": 0, "candidate_bold": 0, "baseline_bold": 0,
+    "unsettled": 0,
 }  # fmt: skip
 
 
@@ -97,6 +101,20 @@ VERDICTS = pa.schema(
         ("position", TEXT),
         ("replicate", INT),
         ("score", FLOAT),
+        ("category", TEXT),  # of the prompt
+        ("candidate_id", INT),  # of the versions
+        ("baseline_id", INT),
+        ("candidate_reward", FLOAT),  # 0 where the judge gives none
+        ("baseline_reward", FLOAT),
+        # What style control corrects for: characters, and Markdown headers, list items and bold spans.
+        ("candidate_characters", INT),
+        ("baseline_characters", INT),
+        ("candidate_headers", INT),
+        ("baseline_headers", INT),
+        ("candidate_lists", INT),
+        ("baseline_lists", INT),
+        ("candidate_bold", INT),
+        ("baseline_bold", INT),
     ]
 )
 SAMPLE_ROWS = pa.schema(_SAMPLE)
@@ -146,6 +164,7 @@ ESTIMATE_ROWS = pa.schema(
         ("wins", INT),
         ("ties", INT),
         ("losses", INT),
+        ("unsettled", INT),  # prompts on which the two orders disagree
         ("win_rate", FLOAT),
         ("standard_error", FLOAT),
         ("low", FLOAT),

@@ -4,10 +4,10 @@ Every row reaches one Project by a non-null key. A product does not point at its
 know no run; a run points at what it used and what it made.
 """
 
-from rlhf.models.evaluations import Estimate, Evaluation, Judge, Promotion, Verdict
+from rlhf.models.evaluations import Estimate, Evaluation, EvaluationSnapshot, Judge, Promotion, Verdict
 from rlhf.models.products import DatasetSnapshot, ModelVersion, ReportCard
 from rlhf.models.projects import MAX_TEXT, Membership, Project, ProjectToken, Prompt, Role, Scope, Split
-from rlhf.models.runs import Completion, Run, RunAlarm, RunMetric
+from rlhf.models.runs import Completion, Run, RunAlarm, RunMetric, RunSample
 
 __all__ = (
     "MAX_TEXT",
@@ -15,6 +15,7 @@ __all__ = (
     "DatasetSnapshot",
     "Estimate",
     "Evaluation",
+    "EvaluationSnapshot",
     "Judge",
     "Membership",
     "ModelVersion",
@@ -27,6 +28,7 @@ __all__ = (
     "Run",
     "RunAlarm",
     "RunMetric",
+    "RunSample",
     "Scope",
     "Split",
     "Verdict",

@@ -16,11 +16,15 @@ class Judge(models.Model):
         REWARD_MODEL = "reward_model", "reward model"
         PEOPLE = "people", "people"
         GOLD = "gold", "hidden truth of the demo"
+        LLM = "llm", "language model"
+        VERIFIER = "verifier", "verifier"
+        IMPORTED = "imported", "judged elsewhere"
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="judges")
     kind = models.CharField(max_length=12, choices=Kind.choices)
     name = models.CharField(max_length=80)
     identity = models.CharField(max_length=64)
+    settings = models.JSONField(default=dict, help_text="all that the identity is a hash of, readable")
     version = models.ForeignKey(ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="judges")
 
     class Meta:
@@ -66,7 +70,8 @@ class Verdict(models.Model):
     rater = models.CharField(max_length=40, blank=True, help_text="pseudonym of the person; empty for machines")
     position = models.CharField(max_length=15, choices=Position.choices, default=Position.NONE)
     replicate = models.PositiveIntegerField(default=0)
-    score = models.FloatField(help_text="of the candidate: 1 won, 0.5 tie, 0 lost")
+    score = models.FloatField(help_text="of the candidate: 1 won, 0.5 tie, 0 lost; between: the judge's probability")
+    note = models.TextField(blank=True, max_length=4_000, help_text="what the judge said, as it came")
     candidate_reward = models.FloatField(null=True, blank=True)
     baseline_reward = models.FloatField(null=True, blank=True)
     run = models.ForeignKey(Run, null=True, blank=True, on_delete=models.PROTECT, related_name="verdicts")
@@ -111,6 +116,7 @@ class Estimate(models.Model):
     wins = models.PositiveIntegerField()
     ties = models.PositiveIntegerField()
     losses = models.PositiveIntegerField()
+    unsettled = models.PositiveIntegerField(default=0, help_text="prompts on which the two orders disagree")
     win_rate = models.FloatField()
     standard_error = models.FloatField()
     low = models.FloatField()
@@ -123,6 +129,27 @@ class Estimate(models.Model):
                 fields=("evaluation", "judge", "split", "run", "attempt"), name="an_estimate_is_stored_once"
             ),
         )
+
+
+class EvaluationSnapshot(models.Model):
+    """All that a set of frozen verdicts says: the document that pages, charts and permalinks show. Never changed."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="evaluation_snapshots")
+    verdicts = models.ForeignKey(DatasetSnapshot, on_delete=models.PROTECT, related_name="evaluation_snapshots")
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="evaluation_snapshots")
+    attempt = models.PositiveIntegerField()
+    document = models.TextField(help_text="canonical JSON, the very bytes of document.json: docs/evaluation.md")
+    sha256 = models.CharField(max_length=64, help_text="of the document")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(fields=("project", "sha256"), name="evaluation_snapshot_once_per_content"),
+        )
+
+    def __str__(self) -> str:
+        return f"evaluation {self.sha256[:12]}"
 
 
 class Promotion(models.Model):

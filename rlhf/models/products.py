@@ -21,6 +21,7 @@ class ModelVersion(models.Model):
         GRPO = "grpo", "GRPO"
         VALUE = "value", "value model"
         ANSWERS = "answers", "file of answers"
+        ENDPOINT = "endpoint", "endpoint"
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="versions")
     kind = models.CharField(max_length=10, choices=Kind.choices)
@@ -31,6 +32,9 @@ class ModelVersion(models.Model):
     path = models.CharField(max_length=500, blank=True, help_text="folder on storage; empty for a model taken by name")
     source = models.CharField(max_length=500, blank=True, help_text="name or path of a model taken from elsewhere")
     weights_sha256 = models.CharField(max_length=64, blank=True)
+    endpoint = models.JSONField(
+        default=dict, blank=True, help_text="of a version behind a server: fields of ServerConfig, never a key"
+    )
     metrics = models.JSONField(default=dict)
     is_current = models.BooleanField(default=False, help_text="labeling, and the next iteration, start from it")
     created_at = models.DateTimeField(auto_now_add=True)

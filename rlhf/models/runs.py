@@ -28,6 +28,7 @@ class Run(models.Model):
     class Resource(models.TextChoices):
         GPU = "gpu", "gpu"
         CPU = "cpu", "cpu"
+        NETWORK = "network", "network"  # waits for somebody else's server, so it never holds a device
 
     class State(models.TextChoices):
         QUEUED = "queued", "queued"
@@ -38,7 +39,7 @@ class Run(models.Model):
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="runs")
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    resource = models.CharField(max_length=4, choices=Resource.choices)
+    resource = models.CharField(max_length=8, choices=Resource.choices)
     purpose = models.CharField(max_length=60, blank=True, help_text="what it is for: ranking, evaluation, try, audit")
     iteration = models.PositiveIntegerField(default=0)
     plan_key = models.CharField(max_length=120, help_text="the step that asked for it; asking twice plans once")
@@ -61,6 +62,7 @@ class Run(models.Model):
         help_text="ideal answers beside the rows: where a reward model's zero lies, and what PPO-ptx mixes in",
     )  # fmt: skip
     evaluation = models.ForeignKey("Evaluation", null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
+    judge = models.ForeignKey("Judge", null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
     made_version = models.ForeignKey(
         ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="made_by"
     )
@@ -71,6 +73,7 @@ class Run(models.Model):
     attempt = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveIntegerField(default=5)
     worker = models.CharField(max_length=100, blank=True)
+    machine = models.JSONField(default=dict, help_text="where the latest attempt ran: processor, device, versions")
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     step = models.PositiveIntegerField(default=0)
@@ -120,6 +123,28 @@ class RunAlarm(models.Model):
 
     def __str__(self) -> str:
         return self.message
+
+
+class RunSample(models.Model):
+    """An answer that the model in training gave at a checkpoint. Counts only when its attempt is the run's latest."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="samples")
+    attempt = models.PositiveIntegerField()
+    step = models.PositiveIntegerField()
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="+")
+    text = models.TextField(max_length=MAX_TEXT)
+    score = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("step", "prompt_id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("run", "attempt", "step", "prompt"), name="a_checkpoint_answers_a_prompt_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.text[:80]
 
 
 class Completion(models.Model):

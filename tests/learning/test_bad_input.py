@@ -15,7 +15,7 @@ import torch
 
 from rlhf.learning import reward_model
 from rlhf.learning.__main__ import main
-from rlhf.learning.tables import DEMONSTRATIONS, PAIRS, PROMPTS, RANKINGS, VERDICTS, read_table, write_table
+from rlhf.learning.tables import DEMONSTRATIONS, PAIRS, PROMPTS, RANKINGS, VERDICTS, added, read_table, write_table
 from tests.learning.conftest import demonstration_rows, question
 from tests.learning.rankings import CPU, new_reward_model, prompts_folder, ranking_rows
 
@@ -58,7 +58,7 @@ def _data(kind: str, folder: Path) -> None:
         write_table(folder / "data/pairs.parquet", PAIRS, pairs)
     if kind == "estimate":
         verdict = {"verdict_id": 1, "evaluation_id": 2, "prompt_id": 3, "split": "train", "judge_id": 4, "rater": ""}
-        rows = [verdict | {"position": "none", "replicate": 0, "score": 1.0}]
+        rows = [added(VERDICTS) | verdict | {"position": "none", "replicate": 0, "score": 1.0}]
         write_table(folder / "data/verdicts.parquet", VERDICTS, rows)
 
 

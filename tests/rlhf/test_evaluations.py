@@ -4,6 +4,7 @@ import pytest
 
 from rlhf import evaluations
 from rlhf.evaluations import NewVerdict
+from rlhf.learning import tables
 from rlhf.models import Completion, Run, Verdict
 from tests.rlhf.rows import estimate, prompts, run, verdict, version
 
@@ -57,9 +58,10 @@ def test_verdicts_of_a_run_count_only_for_the_attempt_that_succeeded(evaluation,
     assert [row.prompt for row in evaluations.visible_verdicts()] == [first, second]
     rows = list(evaluations.verdict_rows(project=evaluation.project))
     assert [row["prompt_id"] for row in rows] == [first.pk, second.pk]
-    assert list(rows[0]) == [
-        "verdict_id", "split", "evaluation_id", "prompt_id", "judge_id", "rater", "position", "replicate", "score",
-    ]  # fmt: skip
+    assert set(rows[0]) == set(tables.VERDICTS.names)
+    assert (rows[0]["candidate_id"], rows[0]["baseline_id"]) == (evaluation.candidate_id, evaluation.baseline_id)
+    text = Completion.objects.get(prompt=first, version=evaluation.candidate).text
+    assert rows[0]["candidate_characters"] == len(text) > 0
     assert list(evaluations.verdict_rows(project=evaluation.project, evaluations=[])) == []
 
 

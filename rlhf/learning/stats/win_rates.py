@@ -28,17 +28,21 @@ class Verdict:
     prompt_id: int
     split: str
     score: float  # of the candidate: 1 won, 0.5 tie, 0 lost; a probability is taken as it is
+    rater: str = ""
+    position: str = "none"  # which answer was shown first: candidate_first, baseline_first or none
+    replicate: int = 0
 
 
 @dataclass(frozen=True)
 class WinRate:
-    """The win rate of a candidate over a baseline; wins, ties and losses count verdicts, not prompts."""
+    """The win rate of a candidate over a baseline; wins, ties and losses count verdicts, unsettled counts prompts."""
 
     num_prompts: int
     num_verdicts: int
     wins: int
     ties: int
     losses: int
+    unsettled: int
     win_rate: float
     standard_error: float
     low: float
@@ -53,7 +57,23 @@ def unit_scores(prompt_ids: Sequence[int], scores: Sequence[float]) -> dict[int,
     return {prompt_id: from_half(math.fsum(values) / len(values)) for prompt_id, values in scores_of_prompt.items()}
 
 
-def win_rate(prompt_ids: Sequence[int], scores: Sequence[float], confidence: float = 0.95) -> WinRate:
+def unsettled(verdicts: Iterable[Verdict]) -> set[int]:
+    """The prompts on which somebody named another winner when the answers changed places."""
+    winners: dict[tuple[int, str, int], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for verdict in verdicts:
+        key = (verdict.prompt_id, verdict.rater, verdict.replicate)
+        winners[key][verdict.position].add((verdict.score > 0.5) - (verdict.score < 0.5))
+    return {
+        key[0]
+        for key, of_position in winners.items()
+        if {"candidate_first", "baseline_first"} <= of_position.keys()
+        and of_position["candidate_first"] != of_position["baseline_first"]
+    }
+
+
+def win_rate(
+    prompt_ids: Sequence[int], scores: Sequence[float], confidence: float = 0.95, num_unsettled: int = 0
+) -> WinRate:
     """The win rate over prompts with its clustered interval (`clustered_mean` of the unit scores).
 
     prompt_ids, scores: (num_verdicts,), scores from 0 to 1. Raises ValueError for no verdicts or a score outside.
@@ -67,6 +87,7 @@ def win_rate(prompt_ids: Sequence[int], scores: Sequence[float], confidence: flo
         wins=int((outcomes > 0.5).sum()),
         ties=int((outcomes == 0.5).sum()),
         losses=int((outcomes < 0.5).sum()),
+        unsettled=num_unsettled,
         win_rate=estimate.mean,
         standard_error=estimate.standard_error,
         low=estimate.low,
@@ -81,6 +102,9 @@ def win_rates(verdicts: Iterable[Verdict], confidence: float = 0.95) -> dict[tup
         groups[verdict.evaluation_id, verdict.judge_id, verdict.split].append(verdict)
         groups[verdict.evaluation_id, verdict.judge_id, "all"].append(verdict)
     keys = sorted(groups, key=lambda key: (key[0], key[1], SPLITS.index(key[2])))
-    return {
-        key: win_rate([v.prompt_id for v in groups[key]], [v.score for v in groups[key]], confidence) for key in keys
-    }
+    return {key: _of_group(groups[key], confidence) for key in keys}
+
+
+def _of_group(verdicts: Sequence[Verdict], confidence: float) -> WinRate:
+    prompt_ids, scores = [verdict.prompt_id for verdict in verdicts], [verdict.score for verdict in verdicts]
+    return win_rate(prompt_ids, scores, confidence, len(unsettled(verdicts)))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlhf.learning.stats.intervals import clustered_mean, wilson
-from rlhf.learning.stats.win_rates import Verdict, win_rate, win_rates
+from rlhf.learning.stats.win_rates import Verdict, unsettled, win_rate, win_rates
 
 # 805 AlpacaEval prompts, preference 1 (baseline) to 2 (candidate), from tatsu-lab/alpaca_eval (Apache-2.0), and what
 # that repository publishes as win_rate, standard_error, n_wins, n_draws and n_wins_base of the two models.
@@ -126,3 +126,17 @@ def test_no_verdicts_and_impossible_scores_are_refused() -> None:
         win_rate([], [])
     with pytest.raises(ValueError, match="from 0 to 1"):
         win_rate([1], [1.5])
+
+
+def test_a_prompt_is_unsettled_where_one_judge_names_another_winner_when_the_answers_change_places() -> None:
+    def both_orders(prompt_id: int, first: float, second: float, rater: str = "") -> list[Verdict]:
+        return [
+            Verdict(1, 2, prompt_id, "held_out", score, rater, position)
+            for score, position in ((first, "candidate_first"), (second, "baseline_first"))
+        ]
+
+    rows = [*both_orders(1, 1.0, 0.0), *both_orders(2, 1.0, 1.0), *both_orders(3, 0.5, 1.0), *both_orders(4, 0.9, 0.6)]
+    two_people = [Verdict(1, 2, 5, "held_out", 1.0, "ann", "candidate_first")]
+    two_people += [Verdict(1, 2, 5, "held_out", 0.0, "bob", "baseline_first")]
+    assert unsettled([*rows, *two_people]) == {1, 3}
+    assert win_rates([*rows, *two_people])[1, 2, "all"].unsettled == 2
