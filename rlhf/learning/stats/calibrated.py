@@ -42,8 +42,8 @@ def calibrated(
     """The human-calibrated win rate; None with fewer than two clusters that people judged.
 
     lambda = cov(y, f) / ((1 + n / N) var f), clipped to [0, 1], and Var = lambda^2 var(f) / N + var(y - lambda f) / n
-    (power tuning for a mean, Angelopoulos, Duchi and Zrnic 2023, arXiv 2311.01453: var f over all units for lambda,
-    the covariance and the residuals where people judged, N the units that only the judge judged). With clusters each variance of a mean is
+    (power tuning for a mean, Angelopoulos, Duchi and Zrnic 2023, arXiv 2311.01453): n units that people judged, N that
+    only the judge did; var f of lambda over all of them. With clusters each variance of a mean is
     G / (G - 1) sum_g (sum_{k in g} residual)^2 / n^2, and lambda minimises that. A cluster in which people judged some
     units only gives no unlabelled ones, so that both parts stay independent. t with G - 1 degrees of freedom of the
     labelled clusters, and Wilson's interval where `intervals.interval` takes it.
