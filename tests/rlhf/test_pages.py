@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from annotate import protocols
 from annotate.models import Protocol, Task
-from rlhf import evaluations
+from rlhf import judges
 from rlhf.models import Completion, Membership, ProjectToken, Prompt
 from tests.rlhf.addresses import address
 from tests.rlhf.rows import member, prompts, snapshot, version
@@ -73,7 +73,7 @@ def test_posting_needs_a_csrf_token(judged, manager):
 
 def test_a_number_leads_to_the_two_answers_in_two_clicks(client, judged, researcher):
     client.force_login(researcher)
-    people = evaluations.people_judge(project=judged.project)
+    people = judges.people_judge(project=judged.project)
     dashboard = client.get(reverse("project", args=["tulip"])).content.decode()
     first = f"/p/tulip/evaluations/{judged.pk}/?judge={people.pk}&amp;split=held_out"
     assert first in dashboard

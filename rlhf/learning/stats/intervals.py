@@ -59,6 +59,12 @@ def clustered_mean(values: ArrayLike, clusters: ArrayLike, confidence: float = 0
     )
 
 
+def interval(mean: float, standard_error: float, num_clusters: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval that `clustered_mean` gives, for a rate and standard error that come from elsewhere."""
+    low, high = _interval(mean - 0.5, standard_error, num_clusters, confidence)
+    return from_half(low), from_half(high)
+
+
 def wilson(rate: float, size: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a rate seen on `size` (effective, maybe fractional) independent units."""
     middle, half = _wilson_around_half(rate - 0.5, size, float(ndtri((1 + confidence) / 2)))
