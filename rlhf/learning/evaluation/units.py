@@ -1,6 +1,6 @@
 """What the verdicts of a judge on a prompt come to: one score and one outcome, the unit that every number counts.
 
-The one place where that is decided, for documents and for the lists behind their numbers. Numpy alone: pages import it.
+As `stats/units.py` has it for the lists behind the numbers, to the bit, for a million verdicts at once.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rlhf.learning.stats.units import GRID, mean_deviation
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 WIN, TIE, LOSS, UNSETTLED = 0, 1, 2, 3  # outcomes
 OUTCOMES = ("win", "tie", "loss", "unsettled")
 CANDIDATE_FIRST, BASELINE_FIRST = "candidate_first", "baseline_first"
-_GRID = 2.0**52  # as in stats/intervals.py: on it 1 - x is exact
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,22 @@ def units(group: Ints, rater: ArrayLike, position: Sequence[str] | NDArray[np.st
     """
     num = int(group.max()) + 1 if group.size else 0
     count = np.bincount(group, minlength=num)
-    mean = np.bincount(group, weights=score - 0.5, minlength=num) / np.maximum(count, 1)
-    value = 0.5 + np.round(mean * _GRID) / _GRID
+    value = 0.5 + np.round(_mean_deviations(group, score - 0.5, count) * GRID) / GRID
     outcome = np.where(value > 0.5, WIN, np.where(value < 0.5, LOSS, TIE)).astype(np.int64)
     outcome[_unsettled(group, np.asarray(rater), np.asarray(position), replicate, score)] = UNSETTLED
     return Units(value, outcome, count.astype(np.int64))
+
+
+def _mean_deviations(group: Ints, deviations: Floats, count: Ints) -> Floats:
+    """As `stats.units.mean_deviation` of every unit: a sum of two is rounded once anyhow, as is one of halves."""
+    means = np.bincount(group, weights=deviations, minlength=len(count)) / np.maximum(count, 1)
+    graded = np.bincount(group, weights=deviations * 2 % 1 != 0, minlength=len(count)) > 0
+    rows = np.flatnonzero((graded & (count > 2))[group])
+    order = rows[np.argsort(group[rows], kind="stable")]
+    starts = np.flatnonzero(np.r_[True, np.diff(group[order]) > 0]) if order.size else order
+    for own in np.split(order, starts[1:]) if order.size else []:
+        means[group[own[0]]] = mean_deviation(deviations[own].tolist())
+    return means
 
 
 def _unsettled(group: Ints, rater: NDArray[np.generic], position: NDArray[np.generic], replicate: Ints, score: Floats) -> Ints:
