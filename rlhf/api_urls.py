@@ -21,4 +21,7 @@ urlpatterns = [
     path("evaluations", api.EvaluationList.as_view(), name="api-evaluations"),
     path("evaluations/<int:pk>", api.EvaluationDetail.as_view(), name="api-evaluation"),
     path("evaluations/<int:pk>/verdicts", api.VerdictList.as_view(), name="api-verdicts"),
+    path("overviews", api.EvaluationSnapshotList.as_view(), name="api-overviews"),
+    path("overviews/<slug:sha256>", api.EvaluationSnapshotDetail.as_view(), name="api-overview"),
+    path("overviews/<slug:sha256>/document", api.EvaluationSnapshotDocument.as_view(), name="api-overview-document"),
 ]

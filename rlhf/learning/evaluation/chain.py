@@ -30,7 +30,9 @@ def steps(versions: Sequence[Row], cells: Sequence[Cell], judge: int) -> list[Ce
 def regressions(table: UnitTable, chains: Sequence[Sequence[Cell]]) -> list[Row]:
     """Prompts of which a version won and its successor loses, by one judge, held out; worst first, newest first."""
     found = [row for chain in chains for now in chain for row in _lost(table, chain, now)]
-    found.sort(key=lambda row: (row["score_now"] - row["score_before"], -row["evaluation"], row["judge"], row["prompt"]))
+    found.sort(
+        key=lambda row: (row["score_now"] - row["score_before"], -row["evaluation"], row["judge"], row["prompt"])
+    )
     return found[:MOST]
 
 

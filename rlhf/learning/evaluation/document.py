@@ -22,9 +22,7 @@ FORMAT = 1
 Row = dict[str, Any]
 
 
-def document(
-    verdicts: Verdicts, cells: Sequence[Cell], config: EstimateConfig, on_piece: Callable[[str], None]
-) -> Row:
+def document(verdicts: Verdicts, cells: Sequence[Cell], config: EstimateConfig, on_piece: Callable[[str], None]) -> Row:
     """The document of all verdicts; `on_piece` is told the name of each piece that is begun."""
     on_piece("cells")
     versions, judges = parties.versions(verdicts, config), parties.judges(verdicts, config)

@@ -30,7 +30,9 @@ class Units:
     num_verdicts: Ints  # (U,)
 
 
-def units(group: Ints, rater: ArrayLike, position: Sequence[str] | NDArray[np.str_], replicate: Ints, score: Floats) -> Units:
+def units(
+    group: Ints, rater: ArrayLike, position: Sequence[str] | NDArray[np.str_], replicate: Ints, score: Floats
+) -> Units:
     """Collapse verdicts to units; a unit's score is exactly 1 - itself where all its verdicts' are.
 
     group: (n,) from 0, without gaps: which unit a verdict belongs to. rater, position, replicate: (n,); a verdict of
@@ -56,7 +58,9 @@ def _mean_deviations(group: Ints, deviations: Floats, count: Ints) -> Floats:
     return means
 
 
-def _unsettled(group: Ints, rater: NDArray[np.generic], position: NDArray[np.generic], replicate: Ints, score: Floats) -> Ints:
+def _unsettled(
+    group: Ints, rater: NDArray[np.generic], position: NDArray[np.generic], replicate: Ints, score: Floats
+) -> Ints:
     """The units in which somebody named another winner when the answers changed places."""
     first, second = position == CANDIDATE_FIRST, position == BASELINE_FIRST
     both = first | second
