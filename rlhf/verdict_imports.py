@@ -6,7 +6,6 @@ counted and left alone, and one with another score is refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -14,12 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rlhf import answer_imports, imports, rivals
+from rlhf import answer_imports, imports, judges, rivals
 from rlhf.evaluations import BATCH, NewVerdict, open_evaluation, record_verdicts, visible_verdicts
 from rlhf.models import Evaluation, Judge, ModelVersion, Project, Run, Verdict
 from rlhf.prompts import add
 from rlhf.row_files import BadRows, checked, refuse
-from rlhf.verdict_files import JudgeElsewhere, VerdictRow, from_row, sha256_of_rows
+from rlhf.verdict_files import VerdictRow, from_row, sha256_of_rows
 
 PURPOSE = "verdicts import"
 MAX_VERSIONS = 100  # named in one import, and as many judges
@@ -143,7 +142,7 @@ def _store(project: Project, rows: list[Numbered], found: _Found, run: Run, atte
         evaluation = open_evaluation(
             project=project, candidate=found.versions[candidate], baseline=found.versions[baseline], iteration=0
         )
-        who = _judge(project, judge)
+        who = judges.imported_judge(project=project, name=judge.name, declared=json.loads(judge.settings))
         grouped[evaluation, who] += [(number, _new_verdict(row, found)) for number, row in of_one]
     fresh = {key: _without_those_there(*key, of_one) for key, of_one in grouped.items()}
     for (evaluation, who), verdicts in fresh.items():
@@ -178,18 +177,6 @@ def _new_verdict(row: VerdictRow, found: _Found) -> NewVerdict:
         replicate=row.replicate,
         note=row.note,
     )
-
-
-def _judge(project: Project, judge: JudgeElsewhere) -> Judge:
-    """The judge of this name and these declared settings: another setting is another judge."""
-    settings = {"kind": "imported", "name": judge.name, "declared": json.loads(judge.settings)}
-    identity = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    found, _ = Judge.objects.get_or_create(
-        project=project,
-        identity=identity,
-        defaults={"kind": Judge.Kind.IMPORTED, "name": judge.name, "settings": settings},
-    )
-    return found
 
 
 def _without_those_there(evaluation: Evaluation, judge: Judge, new: list[tuple[int, NewVerdict]]) -> list[NewVerdict]:
