@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rlhf import evaluation_snapshots, evaluations, runs
+from rlhf import evaluation_snapshots, evaluations, judges, runs
 from rlhf.models import Estimate, Evaluation, EvaluationSnapshot, Project, Run, Verdict
 from tests.rlhf.rows import answer, prompts, run, verdict, version
 from tests.workers.hands import NOW
@@ -29,7 +29,7 @@ def evaluation() -> Evaluation:
         for prompt in asked:
             answer(prompt, model, by, f"{model.name} answers {prompt.pk}")
     made = Evaluation.objects.create(project=project, candidate=v1, baseline=v0, iteration=1)
-    people = evaluations.people_judge(project=project)
+    people = judges.people_judge(project=project)
     for prompt, score in zip(asked, (1, 1, 1, 1, 1, 1, 0.5, 0), strict=True):
         verdict(made, people, prompt, score, rater="ann")
     return made
@@ -106,7 +106,7 @@ def test_rebuilding_a_document_gives_the_same_bytes(evaluation, worker):
 def test_a_snapshot_lists_its_verdicts_for_ever(evaluation, worker):
     project = evaluation.project
     judging = run(project, "judge", state=Run.State.RUNNING, evaluation=evaluation)
-    machine = evaluations.gold_judge(project=project, name="gold")
+    machine = judges.gold_judge(project=project, name="gold")
     for prompt in prompts(project, 8):
         verdict(evaluation, machine, prompt, 1.0, run=judging, attempt=1)
     seen = set(evaluations.visible_verdicts().values_list("pk", flat=True))
