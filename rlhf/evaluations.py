@@ -1,13 +1,11 @@
-"""Who won: judges, verdicts and the estimates made of them. Verdicts are the only truth.
+"""Who won: verdicts and the estimates made of them; who judged is in `rlhf/judges.py`. Verdicts are the only truth.
 
 A verdict counts, for everybody, when a person gave it or when the run that gave it succeeded at that attempt.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -41,6 +39,7 @@ class NewVerdict:
     replicate: int = 0
     candidate_reward: float | None = None
     baseline_reward: float | None = None
+    note: str = ""  # what the judge said
 
 
 def open_evaluation(*, project: Project, candidate: ModelVersion, baseline: ModelVersion, iteration: int) -> Evaluation:
@@ -63,7 +62,7 @@ def record_verdicts(
                 prompt_id=verdict.prompt_id, candidate_completion_id=verdict.candidate_completion_id,
                 baseline_completion_id=verdict.baseline_completion_id, score=verdict.score, rater=verdict.rater,
                 position=verdict.position, replicate=verdict.replicate, candidate_reward=verdict.candidate_reward,
-                baseline_reward=verdict.baseline_reward,
+                baseline_reward=verdict.baseline_reward, note=verdict.note,
             )
             for verdict in batch
         ]  # fmt: skip
@@ -128,22 +127,6 @@ def answers(
     return {completion.prompt_id: completion for completion in completions.order_by("-id")}
 
 
-def reward_judge(*, version: ModelVersion) -> Judge:
-    """The judge that a reward model is. Other weights or another template are another judge."""
-    weights = version.weights_sha256 or version.path or version.source
-    identity = {"kind": "reward_model", "weights_sha256": weights, "prompt_format": version.project.prompt_format}
-    return _judge(version.project, Judge.Kind.REWARD_MODEL, f"reward model {version.name}", identity, version)
-
-
-def people_judge(*, project: Project) -> Judge:
-    return _judge(project, Judge.Kind.PEOPLE, "people", {"kind": "people"})
-
-
-def gold_judge(*, project: Project, name: str) -> Judge:
-    """The hidden truth of a simulated world; `name` says which, its version included."""
-    return _judge(project, Judge.Kind.GOLD, name, {"kind": "gold", "name": name})
-
-
 def latest_estimates(*, evaluation: Evaluation) -> list[Estimate]:
     """The estimates of the newest estimate run that succeeded; empty before the first."""
     return estimates_by_evaluation(evaluations=[evaluation])[evaluation.pk]
@@ -160,13 +143,3 @@ def estimates_by_evaluation(*, evaluations: Iterable[Evaluation]) -> dict[int, l
         if not found or found[0].run_id == estimate.run_id:
             found.append(estimate)
     return newest
-
-
-def _judge(
-    project: Project, kind: Judge.Kind, name: str, identity: dict[str, str], version: ModelVersion | None = None
-) -> Judge:
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    judge, _ = Judge.objects.get_or_create(
-        project=project, identity=digest, defaults={"kind": kind, "name": name[:80], "version": version}
-    )
-    return judge

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import transaction
 
-from rlhf import completions, evaluations, runs, snapshots, versions
+from rlhf import completions, evaluations, judges, runs, snapshots, versions
 from rlhf.completions import NewCompletion
 from rlhf.evaluations import NewVerdict
 from rlhf.learning import tables
@@ -183,7 +183,7 @@ def _store_verdicts(run: Run, claim: Claim, path: Path) -> None:
         )
         for row in tables.read_table(path, tables.JUDGE_ROWS)
     )
-    judge = evaluations.reward_judge(version=run.reward_model)
+    judge = judges.reward_judge(version=run.reward_model)
     evaluations.record_verdicts(evaluation=run.evaluation, judge=judge, verdicts=new, run=run, attempt=claim.attempt)
 
 

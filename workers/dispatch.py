@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from rlhf import leftovers, runs
 from rlhf.models import Project, Run
-from workers import jobs, loop
+from workers import jobs, loop, supervise
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ SWEEP_EVERY = 200  # turns: about a minute
 class Dispatcher:
     stopping: threading.Event = field(default_factory=threading.Event)
     complaints: dict[str, str] = field(default_factory=dict)  # by what failed: said once, not every turn
+    has_network: bool = False  # whether the worker that waits for servers has been asked for
 
     def run(self) -> None:
         num_turns = 0
@@ -68,6 +69,9 @@ class Dispatcher:
     def _wake(self) -> None:
         waiting = Run.objects.filter(state=Run.State.QUEUED).values_list("resource", flat=True).distinct()
         for resource in waiting.order_by("resource"):
+            if resource == Run.Resource.NETWORK and not self.has_network:
+                supervise.ensure(part=resource)
+                self.has_network = True
             try:
                 jobs.wake(resource=resource)
                 self._well("the broker")

@@ -4,6 +4,7 @@ import pytest
 
 from rlhf import charts, evaluations
 from rlhf.headline import headline
+from rlhf.judges import gold_judge, people_judge, reward_judge
 from rlhf.models import Estimate, Evaluation, ModelVersion
 from tests.rlhf.rows import estimate, run, version
 
@@ -12,9 +13,9 @@ from tests.rlhf.rows import estimate, run, version
 def judges(project):
     reward = version(project, "rm1", kind=ModelVersion.Kind.REWARD, weights_sha256="1" * 64)
     return {
-        "people": evaluations.people_judge(project=project),
-        "gold": evaluations.gold_judge(project=project, name="gold"),
-        "reward": evaluations.reward_judge(version=reward),
+        "people": people_judge(project=project),
+        "gold": gold_judge(project=project, name="gold"),
+        "reward": reward_judge(version=reward),
     }
 
 
@@ -115,7 +116,7 @@ def test_the_matrix_is_antisymmetric(project, evaluation, judges):
 
 
 def test_the_newest_judge_of_a_kind_is_shown(project, evaluation, judges):
-    second = evaluations.reward_judge(version=version(project, "rm2", kind="reward", weights_sha256="2" * 64))
+    second = reward_judge(version=version(project, "rm2", kind="reward", weights_sha256="2" * 64))
     by = run(project, "estimate")
     first = estimate(evaluation, judges["reward"], by, 0.6)
     rows = [first, estimate(evaluation, second, by, 0.7, snapshot=first.snapshot)]
