@@ -5,8 +5,8 @@
 FOLDER holds published.csv (rows of AlpacaEval's leaderboard) and for each of its models MODEL.jsonl.gz (a line a
 prompt: instruction, candidate_output, baseline_output, preference). Prints whether win rate, standard error, wins,
 draws and mean length come out to 0.01, and a table of length-controlled rates: the published one, ours with its
-interval, and ours with a prompt's difficulty added, which is most of what tells them apart. No part of the estimator was
-chosen by these files.
+interval, and ours with a prompt's difficulty added, which is most of what tells them apart. No part of the estimator
+was chosen by these files.
 """
 
 from __future__ import annotations
