@@ -19,10 +19,11 @@ from rlhf.learning import judge
 from rlhf.learning.__main__ import main
 from rlhf.learning.checkpoint import Stopped
 from rlhf.learning.configs import ConfigError, JudgeConfig, ServerConfig, to_dict
+from rlhf.learning.configs.judging import QUESTIONS
 from rlhf.learning.endpoint import EndpointFailed
-from rlhf.learning.judge import NoVerdict, probability
-from rlhf.learning.llm_judge import read_verdict
+from rlhf.learning.judge_by_language import NoVerdict, probability
 from rlhf.learning.tables import JUDGE_ROWS, PAIRS, read_table, write_table
+from rlhf.learning.verdicts import read_verdict
 from tests.learning.conftest import question
 from tests.learning.rankings import result
 from tests.learning.reply_server import Reply, ReplyServer
@@ -93,10 +94,8 @@ def test_a_judge_that_goes_by_the_place_settles_nothing(
 
 
 def test_a_win_beside_a_tie_is_no_win() -> None:
-    assert [probability(*both) for both in (("a", "a"), ("b", "b"), ("a", "tie"), ("tie", "b"), ("a", "b"))] == [
-        1.0, 0.0, 0.5, 0.5, 0.5
-    ]  # fmt: skip
-    assert math.isnan(probability("a", "unreadable")) and math.isnan(probability("unreadable", "unreadable"))
+    assert [probability(*both) for both in ((1, 1), (0, 0), (1, 0.5), (0.5, 0), (1, 0))] == [1.0, 0.0, 0.5, 0.5, 0.5]
+    assert math.isnan(probability(1.0, None)) and math.isnan(probability(None, None))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +131,7 @@ def test_an_answer_can_neither_close_its_block_nor_fill_the_template_nor_give_th
     judge.run(_pairs(tmp_path, (HOSTILE, HOSTILE + " but longer")), _config(server))
     for one in server.asked:
         shown, system = _shown(one["body"]), one["body"]["messages"][0]["content"]
-        assert set(shown) == {"The conversation", "Answer A", "Answer B"} and system == JudgeConfig("-").question
+        assert set(shown) == {"The conversation", "Answer A", "Answer B"} and system == QUESTIONS["text"]
         for text in (shown["Answer A"], shown["Answer B"]):
             assert text.replace("\u200b", "").startswith(HOSTILE)
             assert not re.search(r"<\||</s>|\[INST\]", text)
