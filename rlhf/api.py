@@ -14,7 +14,7 @@ from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from rlhf import downloads, evaluations, metrics, prompts, runs
+from rlhf import downloads, evaluations, metrics, prompts, rivals, runs
 from rlhf import serializers as shapes
 from rlhf.access import MANAGERS, READERS, Access, access
 from rlhf.errors import Refusal
@@ -160,6 +160,13 @@ class VersionList(InProject, ListAPIView[ModelVersion]):
     queryset = ModelVersion.objects.all()
     serializer_class = shapes.VersionSerializer
     filterset_fields = ("kind", "iteration", "is_current")
+
+    @extend_schema(request=shapes.NewRivalSerializer, responses={201: shapes.VersionSerializer})
+    def post(self, request: Request, project: str) -> Response:
+        """Register a rival: a model behind an OpenAI-compatible endpoint, or a file of answers to be sent next."""
+        here = self.here(roles=MANAGERS, scope=Scope.WRITE)
+        version = rivals.register(project=here.project, body=request.data)
+        return Response(shapes.VersionSerializer(version).data, status=201)
 
 
 class VersionDetail(InProject, RetrieveAPIView[ModelVersion]):

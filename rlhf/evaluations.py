@@ -39,6 +39,7 @@ class NewVerdict:
     replicate: int = 0
     candidate_reward: float | None = None
     baseline_reward: float | None = None
+    note: str = ""  # what the judge said
 
 
 def open_evaluation(*, project: Project, candidate: ModelVersion, baseline: ModelVersion, iteration: int) -> Evaluation:
@@ -61,7 +62,7 @@ def record_verdicts(
                 prompt_id=verdict.prompt_id, candidate_completion_id=verdict.candidate_completion_id,
                 baseline_completion_id=verdict.baseline_completion_id, score=verdict.score, rater=verdict.rater,
                 position=verdict.position, replicate=verdict.replicate, candidate_reward=verdict.candidate_reward,
-                baseline_reward=verdict.baseline_reward,
+                baseline_reward=verdict.baseline_reward, note=verdict.note,
             )
             for verdict in batch
         ]  # fmt: skip

@@ -28,6 +28,11 @@ def gold_judge(*, project: Project, name: str) -> Judge:
     return _judge(project, Judge.Kind.GOLD, name, {"kind": "gold", "name": name})
 
 
+def imported_judge(*, project: Project, name: str, declared: dict[str, Any]) -> Judge:
+    """Who judged elsewhere: a name, and whatever was declared about its model, template and parameters."""
+    return _judge(project, Judge.Kind.IMPORTED, name, {"kind": "imported", "name": name, "declared": declared})
+
+
 def identity_of(*, settings: dict[str, Any]) -> str:
     """Equal settings have equal identities, and no two others are likely to."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rlhf.learning import checkpoint, tables
 from rlhf.learning.configs import EstimateConfig
-from rlhf.learning.stats.win_rates import Verdict, win_rates
+from rlhf.learning.stats.units import Verdict
+from rlhf.learning.stats.win_rates import win_rates
 
 _FIELDS = ("evaluation_id", "judge_id", "prompt_id", "split", "score", "rater", "position", "replicate")
 
