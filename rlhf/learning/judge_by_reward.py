@@ -47,7 +47,7 @@ def run(folder: Path, config: JudgeConfig) -> None:
     normalised = model.normalised(raw).tolist()
     probabilities = torch.sigmoid(raw[:, 0] - raw[:, 1]).tolist()
     found = zip(pairs, normalised, probabilities, strict=True)
-    rows = [judging.row(pair, *both, probability) for pair, both, probability in found]
+    rows = [judging.row(pair, a, b, probability) for pair, (a, b), probability in found]
     work.write_rows(tables.JUDGE_ROWS, rows)
     work.finish(judging.means(rows), ["rows.parquet"])
 
