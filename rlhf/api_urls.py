@@ -23,4 +23,7 @@ urlpatterns = [
     path("evaluations/<int:pk>", api.EvaluationDetail.as_view(), name="api-evaluation"),
     path("evaluations/<int:pk>/verdicts", api.VerdictList.as_view(), name="api-verdicts"),
     path("verdicts/import", api_evaluations.VerdictsImport.as_view(), name="api-verdicts-import"),
+    path("overviews", api.EvaluationSnapshotList.as_view(), name="api-overviews"),
+    path("overviews/<slug:sha256>", api.EvaluationSnapshotDetail.as_view(), name="api-overview"),
+    path("overviews/<slug:sha256>/document", api.EvaluationSnapshotDocument.as_view(), name="api-overview-document"),
 ]

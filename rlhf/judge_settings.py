@@ -76,7 +76,9 @@ def _check_address(where: str, url: str | None) -> None:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise BadJudges(f"{where}.server.base_url: expected an address such as https://host/v1, found {error}") from error
+        raise BadJudges(
+            f"{where}.server.base_url: expected an address such as https://host/v1, found {error}"
+        ) from error
     if not host or parts.username or parts.password or parts.query or parts.fragment:
         raise BadJudges(
             f"{where}.server.base_url: expected an address such as https://host/v1, without user, password, query or "

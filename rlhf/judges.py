@@ -40,6 +40,10 @@ def configured_judge(*, project: Project, name: str, config: JudgeConfig) -> Jud
     return judge
 
 
+def identity_of_configured(*, config: JudgeConfig) -> str:
+    return identity_of(settings=verdicts.settings(config))
+
+
 def imported_judge(*, project: Project, name: str, declared: dict[str, Any]) -> Judge:
     """Who judged elsewhere: a name, and whatever was declared about its model, template and parameters."""
     return _judge(project, Judge.Kind.IMPORTED, name, {"kind": "imported", "name": name, "declared": declared})

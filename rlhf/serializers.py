@@ -11,6 +11,7 @@ from rlhf.models import (
     DatasetSnapshot,
     Estimate,
     Evaluation,
+    EvaluationSnapshot,
     Judge,
     ModelVersion,
     Prompt,
@@ -179,8 +180,8 @@ class EstimateSerializer(serializers.ModelSerializer[Estimate]):
     class Meta:
         model = Estimate
         fields = (
-            "judge", "split", "snapshot", "run", "num_prompts", "num_verdicts", "wins", "ties", "losses", "win_rate",
-            "standard_error", "low", "high",
+            "judge", "split", "snapshot", "run", "num_prompts", "num_verdicts", "wins", "ties", "losses",
+            "unsettled", "win_rate", "standard_error", "low", "high",
         )  # fmt: skip
 
 
@@ -196,6 +197,14 @@ class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
     @extend_schema_field(EstimateSerializer(many=True))
     def get_estimates(self, evaluation: Evaluation) -> object:
         return EstimateSerializer(self.context["estimates"].get(evaluation.pk, []), many=True).data
+
+
+class EvaluationSnapshotSerializer(serializers.ModelSerializer[EvaluationSnapshot]):
+    """Without its document, which has an address of its own."""
+
+    class Meta:
+        model = EvaluationSnapshot
+        fields = ("id", "sha256", "verdicts", "run", "created_at")
 
 
 class VerdictSerializer(serializers.ModelSerializer[Verdict]):

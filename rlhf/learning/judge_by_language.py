@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf.learning import judging, llm_judge, tables, verdicts, vllm_server
+from rlhf.learning import checkpoint, judging, llm_judge, tables, verdicts, vllm_server
 from rlhf.learning.configs import InputError, JudgeConfig
 from rlhf.learning.journal import NAME as JOURNAL
 from rlhf.learning.journal import Journal
@@ -35,6 +35,7 @@ def run(folder: Path, config: JudgeConfig) -> None:
     order = judging.order(len(pairs), config.engine.seed)
     work = Work(folder, "judge", 2 * len(pairs), config.engine.report_to)
     work.begin()
+    work.write_json(checkpoint.MACHINE, checkpoint.environment_of(1, "none"))
     tick = work.stop_if_asked
     with vllm_server.endpoint(config.backend, config.server, config.judge_model or "", folder, tick) as endpoint:
         judge = Judge(endpoint, config.asked, config.verdict, config.max_reply_tokens)

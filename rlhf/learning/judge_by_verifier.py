@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rlhf.learning import judging, tables, verifiers
+from rlhf.learning import checkpoint, judging, tables, verifiers
 from rlhf.learning.configs import InputError, JudgeConfig
 from rlhf.learning.judging import Lines, Tally
 from rlhf.learning.work import Work
@@ -22,6 +22,7 @@ def run(folder: Path, config: JudgeConfig) -> None:
     targets = _targets(folder, config.verifier, pairs)
     work = Work(folder, "judge", len(pairs), config.engine.report_to)
     work.begin()
+    work.write_json(checkpoint.MACHINE, checkpoint.environment_of(1, "none"))
     lines, rows = Lines(work, Tally()), dict[int, dict[str, Any]]()
     for place in judging.order(len(pairs), config.engine.seed):
         pair = pairs[place]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, stdtrit
 
-from rlhf.learning.stats.win_rates import Verdict
+from rlhf.learning.stats.units import Verdict
 
 HALF = 0.5  # of an observation, added to each side (Haldane, Anscombe): a lean without exception stays finite
 Floats = NDArray[np.float64]

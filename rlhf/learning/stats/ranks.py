@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
-from scipy.special import stdtrit
+from scipy.special import ndtr, stdtrit
 
 from rlhf.learning.stats.bradley_terry import Fit, Gap, NotFitted, Resamples, fit, gap, resample
 from rlhf.learning.stats.comparisons import Table, connection, largest_cycle
@@ -137,8 +138,9 @@ def rank_sets(fitted: Fit, resamples: Resamples, confidence: float = 0.95) -> li
     """(best, worst) possible rank of every version; all sets hold the true ranks at once with this confidence.
 
     A version counts as beaten by those whose gap exceeds c standard errors, c the quantile over resamples of the
-    largest |t| of all gaps (simultaneous bands, Mogstad et al. 2024, section 3). A resample that could not be fitted
-    counts as infinitely far: many of them leave every rank open, none are passed over.
+    largest |t| of all gaps (simultaneous bands, Mogstad et al. 2024, section 3), widened from the normal to the t
+    distribution of P - 1 degrees of freedom. A resample that could not be fitted counts as infinitely far: many of them
+    leave every rank open, none are passed over.
     """
     size = len(fitted.versions)
     one, other = np.triu_indices(size, k=1)
@@ -147,11 +149,20 @@ def rank_sets(fitted: Fit, resamples: Resamples, confidence: float = 0.95) -> li
     away = np.abs(resamples.strengths[:, one] - resamples.strengths[:, other] - gaps)
     largest = (away / np.maximum(errors, 1e-12)).max(axis=1)
     largest = np.concatenate([largest, np.full(resamples.num_failed, np.inf)])
-    critical = float(np.sort(largest)[min(int(np.ceil(confidence * (len(largest) + 1))), len(largest)) - 1])
+    place = min(int(np.ceil(confidence * (len(largest) + 1))), len(largest)) - 1
+    critical = _with_few_prompts(float(np.sort(largest)[place]), fitted.num_prompts)
     better = np.zeros((size, size), dtype=np.bool_)  # row beats column
     better[one, other], better[other, one] = gaps > critical * errors, -gaps > critical * errors
     beaten, beats = better.sum(axis=0).tolist(), better.sum(axis=1).tolist()
     return [(1 + num_above, size - num_below) for num_above, num_below in zip(beaten, beats, strict=True)]
+
+
+def _with_few_prompts(critical: float, num_prompts: int) -> float:
+    """The t quantile of P - 1 degrees of freedom at the level of a normal one: resamples show the spread of a fit, not
+    how badly few prompts know their own errors."""
+    if math.isinf(critical):
+        return critical
+    return -float(stdtrit(num_prompts - 1, max(float(ndtr(-critical)), 1e-300)))
 
 
 def _contrast_variances(covariance: Floats, one: Indices, other: Indices) -> Floats:

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
-from rlhf.learning.stats.intervals import FEW_CLUSTERS, FEW_EVENTS, clustered_mean, from_half, wilson
+from rlhf.learning.stats.intervals import FEW_CLUSTERS, FEW_EVENTS, clustered_mean, wilson
+from rlhf.learning.stats.units import from_half
 
 STYLE = ("characters", "headers", "lists", "bold")  # the columns of a table of styles
 RIDGE = 0.1  # times half the squared coefficients, beside the summed log-likelihood: a prior of deviation 3.2 in logits
