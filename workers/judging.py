@@ -1,8 +1,8 @@
 """Which judge runs an evaluation lacks: one for each judge of the project, asked for once.
 
 - The reward model of the evaluation's own round judges it, and so does every language model and verifier of the
-  project's settings. A plan key holds the judge's identity: a changed judge is another one, asked anew and credited with
-  nothing, while an unchanged one is asked nothing again.
+  project's settings. A plan key holds the judge's identity: a changed judge is another one, asked anew and credited
+  with nothing, while an unchanged one is asked nothing again.
 - Every other reward model judges one evaluation of each numbered version, its first: then every version's answers have
   been scored by every reward model, once.
 
