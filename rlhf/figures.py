@@ -5,15 +5,15 @@ Rates are shares from 0 to 1 in the rows, in the CSV and in what a chart gets; o
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import StreamingHttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+
+from rlhf import csv_files
 
 Row = Mapping[str, Any]
 TEXT, COUNT, NUMBER, PERCENT, FINE, POINTS, PROBABILITY, FLAG = (
@@ -69,16 +69,17 @@ def plain(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) else str(csv_files.inert(value))
 
 
-def csv_response(*, figure: Figure, filename: str) -> HttpResponse:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([column.key for column in figure.columns])
-    writer.writerows([plain(row.get(column.key)) for column in figure.columns] for row in figure.rows)
-    headers = {"Content-Disposition": f'attachment; filename="{filename}"'}
-    return HttpResponse(out.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)
+def csv_response(*, figure: Figure, filename: str) -> StreamingHttpResponse:
+    columns = [column.key for column in figure.columns]
+    rows = ([_bare(row.get(key)) for key in columns] for row in figure.rows)
+    return csv_files.csv_response(filename=filename, columns=columns, rows=rows)
+
+
+def _bare(value: object) -> object:
+    return plain(value) if isinstance(value, bool) else value
 
 
 def shown(value: Any, kind: str) -> str:

@@ -17,9 +17,10 @@ from typing import Any
 from django.db.models import Case, DateTimeField, F, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 
+from rlhf import resources
 from rlhf.errors import Refusal
 from rlhf.learning import configs
-from rlhf.models import DatasetSnapshot, Evaluation, ModelVersion, Project, Run
+from rlhf.models import DatasetSnapshot, Evaluation, Judge, ModelVersion, Project, Run
 
 ATTEMPTS = 5  # before a run that crashes or goes silent has failed
 LOG_CHARACTERS = 20_000  # kept of the child's output
@@ -41,8 +42,11 @@ MODELS: dict[str, dict[str, tuple[str, ...]]] = {
     Run.Kind.ESTIMATE: {},
 }
 # Model fields that a run can do without; the configuration says what it then needs instead.
-OPTIONAL = {Run.Kind.REWARD: {"policy"}, Run.Kind.GRPO: {"reward_model"}}
-CPU_KINDS = frozenset({Run.Kind.FREEZE, Run.Kind.ESTIMATE})
+OPTIONAL = {
+    Run.Kind.REWARD: {"policy"},
+    Run.Kind.GRPO: {"reward_model"},
+    Run.Kind.JUDGE: {"reward_model"},  # who judges without one: a language model, a verifier
+}
 ENDED = (Run.State.SUCCEEDED, Run.State.FAILED, Run.State.CANCELLED)
 
 
@@ -96,12 +100,12 @@ def ask(
     snapshot: DatasetSnapshot | None = None,
     demonstrations: DatasetSnapshot | None = None,
     evaluation: Evaluation | None = None,
+    judge: Judge | None = None,
 ) -> Run:
     """The run of this plan key, queued if nobody has asked for it yet. Raises BadRun for what its kind can't run."""
     run = Run(
         project=project,
         kind=kind,
-        resource=Run.Resource.CPU if kind in CPU_KINDS else Run.Resource.GPU,
         plan_key=plan_key,
         purpose=purpose,
         iteration=iteration,
@@ -113,9 +117,11 @@ def ask(
         snapshot=snapshot,
         demonstrations=demonstrations,
         evaluation=evaluation,
+        judge=judge,
         max_attempts=ATTEMPTS,
         created_at=now,
     )
+    run.resource = resources.of(run=run)
     asked = Run.objects.filter(project=project, plan_key=plan_key)
     if found := asked.first():
         return found

@@ -37,6 +37,7 @@ def register(
     source: str = "",
     weights_sha256: str = "",
     metrics: dict[str, Any] | None = None,
+    endpoint: dict[str, Any] | None = None,
 ) -> ModelVersion:
     """The version of this name, made unless it is there."""
     version = ModelVersion(
@@ -50,6 +51,7 @@ def register(
         source=source,
         weights_sha256=weights_sha256,
         metrics=metrics or {},
+        endpoint=endpoint or {},
     )
     ModelVersion.objects.bulk_create([version], ignore_conflicts=True)
     return ModelVersion.objects.get(project=project, name=name)

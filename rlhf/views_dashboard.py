@@ -6,10 +6,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import conditional_page
 
-from rlhf import alarms
+from rlhf import alarms, evaluation_snapshots
 from rlhf.access import READERS, access
 from rlhf.models import Project, Run
-from rlhf.overview.document import newest
 from rlhf.views_overview import live, of_snapshot
 
 OF_THE_LOOP = ("loop", "candidate", "ranking", "evaluation")  # purposes of the runs that the next step waits for
@@ -20,7 +19,7 @@ def dashboard(request: HttpRequest, project: str) -> HttpResponse:
     context = {
         "here": here,
         "project": here.project,
-        **of_snapshot(request, here, newest(project=here.project)),
+        **of_snapshot(request, here, evaluation_snapshots.newest(project=here.project)),
         **live(here),
         "promotions": here.project.promotions.select_related("candidate", "baseline").order_by("-id")[:5],
         **_now(here.project),

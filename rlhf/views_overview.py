@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
 from django.views.decorators.http import conditional_page
 
+from rlhf import evaluation_snapshots
 from rlhf.access import READERS, Access, access
 from rlhf.figures import csv_response
 from rlhf.models import EvaluationSnapshot, Prompt
-from rlhf.overview.document import Document, frozen, newest, read
+from rlhf.overview.document import Document, read
 from rlhf.overview.judging import judging
 from rlhf.overview.links import Links
 from rlhf.overview.page import FIGURES, Choice, choose, overview
@@ -19,9 +21,11 @@ FOR_EVER = "private, max-age=31536000, immutable"
 
 
 def snapshot(request: HttpRequest, project: str, sha256: str) -> HttpResponse:
-    """The permalink: what the overview said on the verdicts of that moment."""
+    """The permalink: what the overview said on the verdicts of that moment. `newest` leads to the newest one's."""
     here = access(request=request, project=project, roles=READERS)
-    row = frozen(project=here.project, sha256=sha256)
+    row = evaluation_snapshots.named(project=here.project, sha256=sha256)
+    if row.sha256 != sha256:
+        return redirect("evaluation-snapshot", project=project, sha256=row.sha256)
     context = {"here": here, "project": here.project, **of_snapshot(request, here, row), "is_frozen": True}
     return render(request, "rlhf/overview.html", context)
 
@@ -29,30 +33,30 @@ def snapshot(request: HttpRequest, project: str, sha256: str) -> HttpResponse:
 def snapshot_json(request: HttpRequest, project: str, sha256: str) -> HttpResponse:
     """The document, byte for byte as the estimate run wrote it."""
     here = access(request=request, project=project, roles=READERS)
-    row = frozen(project=here.project, sha256=sha256)
-    headers = {"ETag": f'"{row.sha256}"', "Cache-Control": FOR_EVER}
+    row = evaluation_snapshots.named(project=here.project, sha256=sha256)
+    if row.sha256 != sha256:
+        return redirect("evaluation-snapshot-json", project=project, sha256=row.sha256)
+    headers = {"ETag": f'"{sha256}"', "Cache-Control": FOR_EVER}
     if headers["ETag"] in request.headers.get("If-None-Match", ""):
         return HttpResponse(status=304, headers=headers)
-    return HttpResponse(row.document, content_type="application/json", headers=headers)
+    return HttpResponse(evaluation_snapshots.text(snapshot=row), content_type="application/json", headers=headers)
 
 
-def snapshot_csv(request: HttpRequest, project: str, sha256: str, figure: str) -> HttpResponse:
+def snapshot_csv(request: HttpRequest, project: str, sha256: str, figure: str) -> HttpResponseBase:
     """The table of one figure; `judge` and `evaluation` choose as they do on the page."""
     here = access(request=request, project=project, roles=READERS)
-    row = frozen(project=here.project, sha256=sha256)
+    row = evaluation_snapshots.named(project=here.project, sha256=sha256)
     chosen = _choice(request, here, row)
     if figure not in FIGURES or chosen is None:
         raise Http404(f"expected one of {', '.join(FIGURES)}, found {figure}")
-    answer = csv_response(figure=FIGURES[figure](chosen), filename=f"{project}-{row.sha256[:12]}-{figure}.csv")
-    answer["Cache-Control"] = FOR_EVER
-    return answer
+    return csv_response(figure=FIGURES[figure](chosen), filename=f"{project}-{row.sha256[:12]}-{figure}.csv")
 
 
 @conditional_page
 def judging_now(request: HttpRequest, project: str) -> HttpResponse:
     """What is judged at this moment, and whether newer numbers are there than the page shows: polled, mostly 304."""
     here = access(request=request, project=project, roles=READERS)
-    shown, there = request.GET.get("sha256", ""), newest(project=here.project)
+    shown, there = request.GET.get("sha256", ""), evaluation_snapshots.newest(project=here.project)
     context = {
         "project": here.project,
         "is_newer": there is not None and there.sha256 != shown,
@@ -73,7 +77,7 @@ def of_snapshot(request: HttpRequest, here: Access, row: EvaluationSnapshot | No
 
 
 def _choice(request: HttpRequest, here: Access, row: EvaluationSnapshot, *, with_texts: bool = False) -> Choice | None:
-    document = read(snapshot=row.pk, sha256=row.sha256)
+    document = read(snapshot=row)
     return choose(
         document=document,
         links=Links(project=here.project.slug, sha256=row.sha256),

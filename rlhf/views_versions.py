@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 
-from rlhf import charts, downloads, report_cards
+from rlhf import charts, downloads, lineage, report_cards
 from rlhf.access import READERS, access
 from rlhf.evaluations import estimates_by_evaluation
 from rlhf.models import Evaluation, ModelVersion, ReportCard, Run
@@ -32,7 +32,7 @@ def version_page(request: HttpRequest, project: str, pk: int) -> HttpResponse:
         "here": here,
         "project": here.project,
         "version": version,
-        "lineage": _lineage(version),
+        "lineage": lineage.chain(version=version),
         "children": version.children.order_by("id"),
         "made_by": Run.objects.filter(made_version=version).select_related("snapshot").order_by("id").first(),
         "evaluations": [(row, charts.newest_by_kind(estimates=estimates[row.pk])) for row in evaluations],
@@ -64,12 +64,3 @@ def weights(request: HttpRequest, project: str, pk: int) -> HttpResponseBase:
     if not version.path:
         raise downloads.Gone(f"{version.name} was taken by name or path: its weights are at {version.source}")
     return downloads.folder_response(name=version.path, filename=f"{here.project.slug}-{version.name}")
-
-
-def _lineage(version: ModelVersion) -> list[ModelVersion]:
-    """From the base model to this version."""
-    chain, seen = [version], {version.pk}
-    while (parent := chain[0].parent) is not None and parent.pk not in seen:
-        chain.insert(0, parent)
-        seen.add(parent.pk)
-    return chain

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import transaction
 
-from rlhf import completions, evaluations, runs, snapshots, versions
+from rlhf import completions, evaluation_snapshots, evaluations, judges, runs, snapshots, versions
 from rlhf.completions import NewCompletion
 from rlhf.evaluations import NewVerdict
 from rlhf.learning import tables
@@ -25,6 +25,7 @@ from workers import rundir
 WEIGHTS = "model.safetensors"
 CANDIDATE = "candidate"  # purpose of a best-of-N run whose result is the round's candidate, and no step on the way
 REPORT = "report.json"  # of a reward model
+DOCUMENT = "document.json"  # of an overview
 BAG = "bag.parquet"  # of best-of-N: the best answers of all rounds so far
 CANDIDATES = (Run.Kind.SFT, Run.Kind.PPO, Run.Kind.DPO, Run.Kind.GRPO)  # what the loop makes numbered versions with
 TRAINING = (*CANDIDATES, Run.Kind.REWARD, Run.Kind.BEST_OF_N)
@@ -48,10 +49,10 @@ def collect(*, run: Run, claim: Claim, now: datetime) -> bool:
     if run.kind in TRAINING:
         return _collect_version(run, claim, folder, result, now)
     rows = folder / "rows.parquet"
+    if run.kind == Run.Kind.ESTIMATE:
+        return _collect_estimates(run, claim, folder, result, now)
     if run.kind == Run.Kind.SAMPLE:
         _store_completions(run, claim, rows)
-    elif run.kind == Run.Kind.ESTIMATE:
-        _store_estimates(run, claim, rows)
     elif run.evaluation is not None:
         _store_verdicts(run, claim, rows)
     else:
@@ -183,7 +184,7 @@ def _store_verdicts(run: Run, claim: Claim, path: Path) -> None:
         )
         for row in tables.read_table(path, tables.JUDGE_ROWS)
     )
-    judge = evaluations.reward_judge(version=run.reward_model)
+    judge = judges.reward_judge(version=run.reward_model)
     evaluations.record_verdicts(evaluation=run.evaluation, judge=judge, verdicts=new, run=run, attempt=claim.attempt)
 
 
@@ -195,6 +196,23 @@ def _scores(path: Path) -> list[list[float]]:
     """Of pairs that belong to no evaluation: [pair id, score of a, score of b]."""
     rows = tables.read_table(path, tables.JUDGE_ROWS)
     return [[row["pair_id"], row["score_a"], row["score_b"]] for row in rows]
+
+
+def _collect_estimates(run: Run, claim: Claim, folder: Path, result: dict[str, Any], now: datetime) -> bool:
+    """The win rates and, with the run's success, the document of an overview; the rows of older overviews go."""
+    _store_estimates(run, claim, folder / "rows.parquet")
+    try:
+        with transaction.atomic():
+            if not runs.succeed(claim=claim, now=now, result=result):
+                raise _Lost
+            if DOCUMENT in result["outputs"]:
+                document = (folder / DOCUMENT).read_bytes()
+                evaluation_snapshots.store(run=run, attempt=claim.attempt, document=document)
+                older = Estimate.objects.filter(project=run.project, run__purpose=run.purpose, run__lt=run.pk)
+                older.filter(promotions=None).delete()
+    except _Lost:
+        return False
+    return True
 
 
 def _store_estimates(run: Run, claim: Claim, path: Path) -> None:

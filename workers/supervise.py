@@ -1,7 +1,8 @@
 """All parts of Hone on one machine, under supervisor, which restarts what dies. Nothing outlives whoever started them.
 
 Valkey (from its wheel, on a unix socket, unless REDIS_URL names another), gunicorn, a Celery worker for `cpu`, one for
-`gpu`, and the dispatcher. A lock in HONE_VAR keeps two starts from sharing one folder.
+`gpu`, and the dispatcher; one for `network` as soon as a run waits for a server (145 MB by itself). A lock in HONE_VAR
+keeps two starts from sharing one folder.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ PROGRAM = """
 command={command}
 directory={root}
 priority={priority}
+autostart={autostart}
 autorestart=true
 startsecs=1
 startretries=1000
@@ -78,6 +80,7 @@ class Part:
     name: str
     command: list[str]
     stop_s: int = 10
+    autostart: bool = True  # False: waits until `ensure` asks for it
 
 
 class Parts:
@@ -179,6 +182,7 @@ class Parts:
                 # Parts of one priority stop at the same time: all but the broker.
                 priority=0 if part.name == VALKEY else 1,
                 stop_s=part.stop_s,
+                autostart=str(part.autostart).lower(),
                 logs=self.logs,
             )
         return text
@@ -191,9 +195,20 @@ class Parts:
             return False
 
     def _all_info(self) -> list[dict[str, Any]]:
-        transport = SupervisorTransport(None, None, f"unix://{settings.SOCKETS / 'supervisor.sock'}")
-        with ServerProxy("http://127.0.0.1", transport=transport) as server:
+        with _supervisor() as server:
             return server.supervisor.getAllProcessInfo()  # type: ignore[return-value]
+
+
+def ensure(*, part: str) -> None:
+    """Start a part that waits until it is needed. Nothing happens where it runs, or where no supervisor of ours does:
+    then somebody else starts the workers."""
+    with contextlib.suppress(OSError, Fault), _supervisor() as server:
+        server.supervisor.startProcess(part, False)
+
+
+def _supervisor() -> ServerProxy:
+    transport = SupervisorTransport(None, None, f"unix://{settings.SOCKETS / 'supervisor.sock'}")
+    return ServerProxy("http://127.0.0.1", transport=transport)
 
 
 def parts(*, port: int) -> list[Part]:
@@ -208,6 +223,7 @@ def parts(*, port: int) -> list[Part]:
         Part("web", web),
         Part("gpu", [*celery, "--queues", "gpu", "--hostname", "gpu@%%h"], stop_s=20),
         Part("cpu", [*celery, "--queues", "cpu", "--hostname", "cpu@%%h"], stop_s=20),
+        Part("network", [*celery, "--queues", "network", "--hostname", "network@%%h"], stop_s=20, autostart=False),
         Part("dispatcher", [python, "manage.py", "dispatch"]),
     ]
     return [*_valkey(), *found]

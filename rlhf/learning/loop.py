@@ -69,10 +69,8 @@ class Learner:
     def __init__(
         self, model: nn.Module, config: OptimizerConfig, total_steps: int, learning_rate: float | None = None
     ) -> None:
-        """Args:
-        total_steps: optimiser steps of the whole run; the schedule ends there.
-        learning_rate: peak, where it is not the configuration's (PPO's value model).
-        """
+        """total_steps: optimiser steps of the whole run; the schedule ends there. learning_rate: peak, where it is not
+        the configuration's (PPO's value model)."""
         self.model = model
         self.config = config
         self.total_steps = total_steps
@@ -171,20 +169,20 @@ class Run:
     """A run folder at work: where it is, what it logs, when it saves, how it stops and ends."""
 
     def __init__(self, folder: Path, kind: str, engine: EngineConfig, total_steps: int) -> None:
-        """Args:
-        total_steps: what `step` counts up to (optimiser steps; PPO: iterations; sampling: batches).
-        """
+        """total_steps: what `step` counts up to (optimiser steps; PPO: iterations; sampling: batches)."""
         self.folder = folder
         self.kind = kind
         self.engine = engine
         self.total_steps = total_steps
         self.step = 0
         self.stop_requested = False
+        self.before_checkpoint: Callable[[], None] = lambda: None  # also called at the last step
         self._reports = Reports(folder, engine.report_to)
         self._models: dict[str, nn.Module] = {}
         self._learners: dict[str, Learner] = {}
-        device = "cuda" if engine.device != "cpu" and torch.cuda.is_available() else "cpu"
+        device = distributed.device_name(engine.device)
         self._environment = checkpoint.environment_of(torch.get_num_threads(), device, distributed.size())
+        self.write_json(checkpoint.MACHINE, self._environment)
         signal.signal(signal.SIGTERM, self._request_stop)
 
     def resume(self, models: Mapping[str, nn.Module], learners: Mapping[str, Learner]) -> dict[str, Any]:
@@ -243,8 +241,10 @@ class Run:
         self.stop_requested, last = distributed.any_process(self.stop_requested), self.step == self.total_steps
         if last or self.step % self.engine.log_every == 0:
             self.log(phase, numbers)
-        due = self.engine.checkpoint_every and self.step % self.engine.checkpoint_every == 0 and not last
-        if due or self.stop_requested:
+        due = bool(self.engine.checkpoint_every) and self.step % self.engine.checkpoint_every == 0
+        if due or last:
+            self.before_checkpoint()
+        if (due and not last) or self.stop_requested:
             self.save(state)
         self.stop_if_asked()
 

@@ -98,7 +98,16 @@ class Verdict(models.Model):
                 name="a_verdict_is_given_once",
             ),
         )
-        indexes = (models.Index(fields=("evaluation", "judge", "prompt")),)
+        indexes = (
+            models.Index(fields=("evaluation", "judge", "prompt")),
+            # Whether there are verdicts that no overview holds is asked every second.
+            models.Index(fields=("project", "id"), name="verdict_newest"),
+            models.Index(
+                fields=("project", "withdrawn_at"),
+                condition=models.Q(withdrawn_at__isnull=False),
+                name="verdict_withdrawn",
+            ),
+        )
 
 
 class Estimate(models.Model):

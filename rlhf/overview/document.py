@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import Any
 
-from django.http import Http404
-
+from rlhf import evaluation_snapshots
 from rlhf.charts import KINDS
-from rlhf.models import EvaluationSnapshot, Project, Split
+from rlhf.models import EvaluationSnapshot, Split
 
 Piece = Mapping[str, Any]
 HELD_OUT, ALL = Split.HELD_OUT.value, "all"
-DOCUMENTS_IN_MEMORY = 4  # of a process; a large one takes some ten megabytes
 
 
 class Document:
@@ -86,6 +83,14 @@ class Document:
     def of_evaluation(self, name: str, evaluation: int | None, judge: int | None) -> list[Piece]:
         return [row for row in self.pieces(name) if (row["evaluation"], row["judge"]) == (evaluation, judge)]
 
+    @cached_property
+    def pair_of_evaluation(self) -> dict[int, tuple[int, int]]:
+        return {cell["evaluation"]: (cell["candidate"], cell["baseline"]) for cell in self.pieces("cells")}
+
+    def baseline_of(self, evaluation: int) -> Piece | None:
+        pair = self.pair_of_evaluation.get(evaluation)
+        return self.versions[pair[1]] if pair else None
+
     def was_training_reward(self, judge: int, version: int) -> bool:
         return version in self.judges[judge].get("trained", ())
 
@@ -94,24 +99,15 @@ class Document:
         return [cell for cell in cells if not self.was_training_reward(cell["judge"], cell["candidate"])]
 
 
-def newest(*, project: Project) -> EvaluationSnapshot | None:
-    """The project's newest frozen evaluation, without its bytes."""
-    return project.evaluation_snapshots.defer("document").order_by("-id").first()
+@lru_cache(maxsize=evaluation_snapshots.KEPT)
+def _read(pk: int, sha256: str) -> Document:
+    snapshot = EvaluationSnapshot(pk=pk, sha256=sha256)
+    return Document(evaluation_snapshots.content(snapshot=snapshot), sha256)
 
 
-def frozen(*, project: Project, sha256: str) -> EvaluationSnapshot:
-    """The frozen evaluation of that hash, without its bytes. Raises Http404."""
-    found = project.evaluation_snapshots.defer("document").filter(sha256=sha256).first()
-    if found is None:
-        raise Http404(f"expected the hash of an evaluation of this project, found {sha256[:64]}")
-    return found
-
-
-@lru_cache(maxsize=DOCUMENTS_IN_MEMORY)
-def read(*, snapshot: int, sha256: str) -> Document:
-    """The document of a snapshot, by its row and hash: a snapshot never changes, so it is read and parsed once."""
-    text = EvaluationSnapshot.objects.values_list("document", flat=True).get(pk=snapshot)
-    return Document(json.loads(text), sha256)
+def read(*, snapshot: EvaluationSnapshot) -> Document:
+    """The document of a snapshot: it never changes, so its indices too are made once in a process."""
+    return _read(snapshot.pk, snapshot.sha256)
 
 
 def _version_order(row: Piece) -> tuple[bool, int, int]:

@@ -38,13 +38,13 @@ def figure(document: Document, links: Links, texts: Mapping[int, str]) -> Figure
 
 def _row(document: Document, links: Links, row: Piece, texts: Mapping[int, str]) -> dict[str, Any]:
     names = {side: document.versions[row[side]]["name"] for side in ("candidate", "baseline")}
-    before = document.versions.get(row.get("before"))  # the step before: an id of a version, or of nothing
+    before = document.baseline_of(row["before"])
     return {
         "prompt": row["prompt"],
         "prompt_text": texts.get(row["prompt"]) or f"prompt {row['prompt']}",
         "judge": document.judges[row["judge"]]["name"],
         **names,
-        "before": before and before["name"],
+        "before": before["name"] if before else None,
         "score_before": row["score_before"],
         "score_now": row["score_now"],
         "href": links.pair(evaluation=row["evaluation"], prompt=row["prompt"], judge=row["judge"]),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from rlhf import evaluations, snapshots
+from rlhf import evaluations, judges, snapshots
 from rlhf.learning import tables
 from rlhf.learning.alarms import Alarm
 from rlhf.learning.stats.win_rates import win_rate
@@ -103,9 +103,9 @@ def _answer(version: ModelVersion, prompts: list[Prompt]) -> None:
 def _judge(evaluation: Evaluation, prompts: list[Prompt], draw: random.Random) -> None:
     reward_model = evaluation.project.versions.get(name="rm2")
     run = _run(evaluation.project, Run.Kind.JUDGE, f"judge/{evaluation.pk}", evaluation=evaluation)
-    people = evaluations.people_judge(project=evaluation.project)
+    people = judges.people_judge(project=evaluation.project)
     _verdicts(evaluation, people, prompts, draw)
-    _verdicts(evaluation, evaluations.reward_judge(version=reward_model), prompts, draw, run)
+    _verdicts(evaluation, judges.reward_judge(version=reward_model), prompts, draw, run)
 
 
 def _verdicts(

@@ -14,7 +14,7 @@ def address(name: str, project: Project) -> str:
         names["pk"] = ReportCard.objects.get().version_id
     elif name in ("version", "weights"):
         names["pk"] = evaluations.Evaluation.objects.get().candidate_id
-    elif name in ("evaluation", "pair"):
+    elif name in ("evaluation", "pairs-csv", "pair"):
         names["pk"] = evaluations.Evaluation.objects.get().pk
     if name == "pair":
         names["prompt"] = Prompt.objects.order_by("id").first().pk

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from rlhf import evaluations
+from rlhf import judges
 from rlhf.models import Evaluation, Project, Role, Run, RunMetric
 from tests.browser import cards
 from tests.rlhf import documents
@@ -56,7 +56,7 @@ def evaluation(project) -> Evaluation:
 def judged(evaluation: Evaluation) -> Evaluation:
     """Three people, one gold and a reward model have judged v1 against v0; a training run with curves."""
     project = evaluation.project
-    people = evaluations.people_judge(project=project)
+    people = judges.people_judge(project=project)
     for prompt, score in zip(prompts(project, 4), (1.0, 1.0, 0.5, 0.0), strict=True):
         verdict(evaluation, people, prompt, score, rater="ann", candidate_reward=1.25)
     estimate(evaluation, people, run(project, "estimate"), 0.7)

@@ -89,7 +89,8 @@ def full(
                  "difference": 0.2, "low": 0.1, "high": 0.3,
                  "sentence": "The reward says better, people say worse."}],
         regressions=[] if num_versions < 3 else [
-                     {"prompt": 7, "judge": judge_ids[0], "candidate": ids[-1], "baseline": ids[-2], "before": ids[-3],
+                     {"prompt": 7, "judge": judge_ids[0], "candidate": ids[-1], "baseline": ids[-2],
+                      "before": numbers[chain[-2]],
                       "evaluation": numbers[chain[-1]], "score_before": 1.0, "score_now": 0.0}],
     )  # fmt: skip
 

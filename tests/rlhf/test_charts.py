@@ -2,7 +2,8 @@
 
 import pytest
 
-from rlhf import charts, evaluations
+from rlhf import charts
+from rlhf.judges import reward_judge
 from rlhf.models import ModelVersion
 from tests.rlhf.rows import estimate, run, version
 
@@ -10,9 +11,7 @@ from tests.rlhf.rows import estimate, run, version
 @pytest.mark.django_db
 def test_the_newest_judge_of_a_kind_is_shown(project, evaluation):
     judges = [
-        evaluations.reward_judge(
-            version=version(project, name, kind=ModelVersion.Kind.REWARD, weights_sha256=digit * 64)
-        )
+        reward_judge(version=version(project, name, kind=ModelVersion.Kind.REWARD, weights_sha256=digit * 64))
         for name, digit in (("rm1", "1"), ("rm2", "2"))
     ]
     by = run(project, "estimate")

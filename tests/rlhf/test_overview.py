@@ -194,7 +194,7 @@ def test_the_csv_is_the_table_is_what_the_chart_draws(figure, client, stored, re
     table = next(match["body"] for match in TABLE.finditer(page.content.decode()) if match["key"] == figure)
     in_table = [re.findall(r'<data value="([^"]*)">', row) for row in table.split("</tr>") if row.strip()]
     answer = client.get(found.csv_url)
-    in_csv = list(csv.reader(io.StringIO(answer.content.decode())))
+    in_csv = list(csv.reader(io.StringIO(answer.getvalue().decode())))
     assert answer["Content-Type"] == "text/csv; charset=utf-8"
     assert in_csv[0] == [column.key for column in found.columns]
     assert in_csv[1:] == in_table and len(in_table) == len(found.rows) > 0
@@ -215,7 +215,7 @@ def test_the_permalink_stays_as_it_is_after_later_verdicts(client, project, stor
     client.force_login(manager)
     after = [client.get(address) for address in addresses]
     assert [answer.status_code for answer in after] == [200] * len(addresses)
-    assert [answer.content for answer in after] == [answer.content for answer in before]
+    assert [answer.getvalue() for answer in after] == [answer.getvalue() for answer in before]
     assert before[0].content.decode() == stored.document
     assert before[0]["ETag"] == f'"{stored.sha256}"' and "immutable" in before[0]["Cache-Control"]
     again = client.get(reverse("evaluation-snapshot", args=["tulip", stored.sha256]))

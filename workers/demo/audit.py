@@ -10,7 +10,7 @@ from datetime import datetime
 
 from annotate.management.demo import gold, labelers, recipe
 from annotate.models import Ranking
-from rlhf import evaluations, runs
+from rlhf import evaluations, judges, runs
 from rlhf.completions import visible
 from rlhf.learning.records import comparisons
 from rlhf.learning.report import ScoredRanking, accuracy, noise_ceiling
@@ -107,7 +107,7 @@ def _judge_by_gold(*, world: World, evaluation: Evaluation, now: datetime) -> No
     judged = evaluations.visible_verdicts().filter(evaluation=evaluation)
     if not judged.filter(judge__kind=Judge.Kind.REWARD_MODEL).exists():
         return
-    judge = evaluations.gold_judge(project=world.project, name=GOLD)
+    judge = judges.gold_judge(project=world.project, name=GOLD)
     if not judged.filter(judge=judge).exists():
         evaluations.record_verdicts(evaluation=evaluation, judge=judge, verdicts=_gold_verdicts(evaluation))
     estimated = judge.estimates.filter(evaluation=evaluation, run__state=Run.State.SUCCEEDED).exists()

@@ -8,7 +8,7 @@ from rlhf.learning.configs.direct import DPOConfig
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, SamplingConfig, ServerConfig, TextConfig
 from rlhf.learning.configs.errors import ConfigError, InputError
 from rlhf.learning.configs.group import GRPOConfig
-from rlhf.learning.configs.judging import EstimateConfig, JudgeConfig
+from rlhf.learning.configs.judging import EstimateConfig, JudgeConfig, JudgeEntry, VersionEntry
 from rlhf.learning.configs.lora import LoRAConfig
 from rlhf.learning.configs.ppo import PPOConfig
 from rlhf.learning.configs.reading import CONFIGS, Config, from_dict, read, to_dict
@@ -28,6 +28,7 @@ __all__ = [
     "GRPOConfig",
     "InputError",
     "JudgeConfig",
+    "JudgeEntry",
     "LoRAConfig",
     "OptimizerConfig",
     "PPOConfig",
@@ -38,6 +39,7 @@ __all__ = [
     "SamplingConfig",
     "ServerConfig",
     "TextConfig",
+    "VersionEntry",
     "from_dict",
     "read",
     "to_dict",

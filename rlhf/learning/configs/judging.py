@@ -58,10 +58,46 @@ class JudgeConfig:
 
 
 @dataclass(frozen=True)
+class VersionEntry:
+    """How a version appears in document.json."""
+
+    id: int
+    name: str
+    kind: str = ""
+    number: int | None = None  # of a candidate of the loop; the chain of versions goes by it
+    family: str = ""  # of models that are akin
+
+
+@dataclass(frozen=True)
+class JudgeEntry:
+    """How a judge appears in document.json."""
+
+    id: int
+    name: str
+    kind: str = ""
+    identity: str = ""
+    family: str = ""
+    trained: tuple[int, ...] = ()  # versions whose training reward it was
+
+
+@dataclass(frozen=True)
 class EstimateConfig:
-    """Win rates with intervals. In: data/verdicts.parquet. Out: rows.parquet. Needs no torch."""
+    """Win rates with intervals. In: data/verdicts.parquet. Out: rows.parquet, document.json. Needs no torch."""
 
     confidence: float = 0.95
+    seed: int = 0  # of all resampling
+    num_resamples: int = 1_000
+    # Who is who in document.json. Without versions there is no document: win rates alone.
+    versions: tuple[VersionEntry, ...] = ()
+    judges: tuple[JudgeEntry, ...] = ()
 
     def __post_init__(self) -> None:
         require(0.5 <= self.confidence < 1, f"confidence: expected 0.5 <= x < 1, found {self.confidence}")
+        require(self.seed >= 0, f"seed: expected 0 or more, found {self.seed}")
+        require(
+            100 <= self.num_resamples <= 100_000,
+            f"num_resamples: expected 100 to 100,000, found {self.num_resamples}",
+        )
+        for name in ("versions", "judges"):
+            ids = [entry.id for entry in getattr(self, name)]
+            require(len(set(ids)) == len(ids), f"{name}: expected ids that differ, found {ids}")

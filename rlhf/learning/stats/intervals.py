@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtrit  # quantiles; scipy.stats takes ten times as long to import
+from scipy.special import ndtr, ndtri, stdtr, stdtrit  # quantiles; scipy.stats takes ten times as long to import
+
+from rlhf.learning.stats.units import from_half, mean_deviation
 
 FEW_CLUSTERS = 30  # below it the t interval of a mean of near-binary numbers is too narrow
 FEW_EVENTS = 5.0  # effective wins or losses below which the normal approximation of a rate fails
-GRID = 2.0**52  # deviations from one half are rounded to 1 / GRID, on which 1 - x is exact
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def clustered_mean(values: ArrayLike, clusters: ArrayLike, confidence: float = 0
     if not (np.abs(deviations) <= 0.5).all():
         raise ValueError("clustered mean: expected values from 0 to 1, found others")
     _, index = np.unique(np.asarray(clusters), return_inverse=True)
-    mean = math.fsum(deviations) / deviations.size
+    mean = mean_deviation(deviations.tolist())
     standard_error = _standard_error(deviations - mean, index)
     low, high = _interval(mean, standard_error, int(index.max()) + 1, confidence)
     return Estimate(
@@ -56,6 +57,24 @@ def clustered_mean(values: ArrayLike, clusters: ArrayLike, confidence: float = 0
         num_clusters=int(index.max()) + 1,
         num_rows=deviations.size,
     )
+
+
+def p_of_one_half(estimate: Estimate) -> float:
+    """Two-sided p of "the mean is one half", by the rule that made the interval: p < .05 where 95 % leave one half out.
+
+    Student's t on the clusters, or the score test (which Wilson's interval inverts) at the effective size.
+    """
+    mean = estimate.mean - 0.5
+    by_score, effective = _rule(mean, estimate.standard_error, estimate.num_clusters)
+    if by_score:
+        return float(2 * ndtr(-abs(mean) * 2 * math.sqrt(effective)))
+    return float(2 * stdtr(estimate.num_clusters - 1, -abs(mean) / estimate.standard_error))
+
+
+def interval(mean: float, standard_error: float, num_clusters: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval that `clustered_mean` gives, for a rate and standard error that come from elsewhere."""
+    low, high = _interval(mean - 0.5, standard_error, num_clusters, confidence)
+    return from_half(low), from_half(high)
 
 
 def wilson(rate: float, size: float, confidence: float = 0.95) -> tuple[float, float]:
@@ -74,24 +93,25 @@ def _standard_error(residuals: NDArray[np.float64], index: NDArray[np.intp]) -> 
 def _interval(mean: float, standard_error: float, num_clusters: int, confidence: float) -> tuple[float, float]:
     """Bounds as deviations from one half; `mean` is one too."""
     share = (1 + confidence) / 2
+    by_score, effective = _rule(mean, standard_error, num_clusters)
+    if by_score:
+        middle, half = _wilson_around_half(mean, effective, float(ndtri(share)))
+    else:
+        middle, half = mean, float(stdtrit(num_clusters - 1, share)) * standard_error
+    return max(middle - half, -0.5), min(middle + half, 0.5)
+
+
+def _rule(mean: float, standard_error: float, num_clusters: int) -> tuple[bool, float]:
+    """Whether t can't be trusted, and the effective size that the score test then takes. `mean` less one half."""
     variance = 0.25 - mean * mean  # of one yes-or-no unit with this rate
     # Graded scores and ties vary less than yes-or-no units, but so few clusters can't prove it: cap at their number.
     noise = 1e-12  # rounding of equal rows, no spread
     effective = min(num_clusters, variance / standard_error**2) if standard_error > noise else num_clusters
     extreme = effective * (0.5 - abs(mean)) < FEW_EVENTS
-    if num_clusters < FEW_CLUSTERS or standard_error <= noise or extreme:
-        middle, half = _wilson_around_half(mean, max(effective, 1.0), float(ndtri(share)))
-    else:
-        middle, half = mean, float(stdtrit(num_clusters - 1, share)) * standard_error
-    return max(middle - half, -0.5), min(middle + half, 0.5)
+    return num_clusters < FEW_CLUSTERS or standard_error <= noise or extreme, max(effective, 1.0)
 
 
 def _wilson_around_half(mean: float, size: float, z: float) -> tuple[float, float]:
     """Centre and half width; centre and `mean` as deviations from one half, which keeps a swap exact."""
     shrink = 1 + z * z / size
     return mean / shrink, z / shrink * math.sqrt((0.25 - mean * mean) / size + z * z / (4 * size * size))
-
-
-def from_half(deviation: float) -> float:
-    """0.5 + deviation, rounded so that from_half(-x) is exactly 1 - from_half(x)."""
-    return 0.5 + round(deviation * GRID) / GRID

@@ -1,0 +1,73 @@
+"""document.json: everything that is shown of a set of verdicts, in one canonical form (docs/evaluation.md).
+
+The same verdicts and the same configuration give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rlhf.learning.configs import EstimateConfig
+from rlhf.learning.evaluation import chain, parties
+from rlhf.learning.evaluation.cells import Cell, document_row
+from rlhf.learning.evaluation.slices import slices
+from rlhf.learning.evaluation.verdicts import Verdicts
+
+FORMAT = 1
+Row = dict[str, Any]
+
+
+def document(verdicts: Verdicts, cells: Sequence[Cell], config: EstimateConfig, on_piece: Callable[[str], None]) -> Row:
+    """The document of all verdicts; `on_piece` is told the name of each piece that is begun."""
+    on_piece("cells")
+    versions, judges = parties.versions(verdicts, config), parties.judges(verdicts, config)
+    chains = [chain.steps(versions, cells, judge["id"]) for judge in judges]
+    on_piece("slices")
+    shown, num_hidden = slices(verdicts.units, cells, config.confidence)
+    on_piece("regressions")
+    return {
+        "format": FORMAT,
+        "seed": config.seed,
+        "num_resamples": config.num_resamples,
+        "confidence": config.confidence,
+        "num_verdicts": len(verdicts),
+        "versions": versions,
+        "judges": judges,
+        "cells": [document_row(cell) for cell in cells],
+        "slices": shown,
+        "hidden_slices": num_hidden,
+        "chain": [],
+        "rankings": [],
+        "controls": [],
+        "positions": [],
+        "agreement": [],
+        "ceiling": None,
+        "raters": None,
+        "calibrated": [],
+        "rewards": [],
+        "alarms": [],
+        "regressions": chain.regressions(verdicts.units, chains),
+    }
+
+
+def canonical(found: Row) -> bytes:
+    """The bytes of a document: sorted keys, no spaces, floats by repr; a number that is none becomes null."""
+    return json.dumps(plain(found), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def plain(value: Any) -> Any:
+    """Numbers of numpy as Python's, NaN and infinities as None, minus zero as zero."""
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value + 0.0 if math.isfinite(value) else None
+    return value
