@@ -84,7 +84,7 @@ def test_by_keyboard_a_cell_leads_to_the_two_answers_in_two_activations(
     page.locator("[data-figure=matrix] svg a").first.focus()
     with page.expect_navigation():
         page.keyboard.press("Enter")
-    assert re.search(r"/evaluations/\d+/\?judge=\d+&split=held_out$", page.url)
+    assert re.search(r"/evaluations/\d+/\?judge=\d+&split=held_out&snapshot=[0-9a-f]{12}$", page.url)
     page.locator("tbody a").first.focus()
     with page.expect_navigation():
         page.keyboard.press("Enter")
