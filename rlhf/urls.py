@@ -42,6 +42,7 @@ urlpatterns = [
     path("p/<slug:project>/runs/live", views_runs.run_list_live, name="runs-live"),
     path("p/<slug:project>/runs/<int:pk>/", views_runs.run_page, name="run"),
     path("p/<slug:project>/runs/<int:pk>/live", views_runs.run_live, name="run-live"),
+    path("p/<slug:project>/runs/<int:pk>/samples", views_runs.run_samples, name="run-samples"),
     path("p/<slug:project>/runs/<int:pk>/cancel", views_runs.cancel, name="cancel-run"),
     path("p/<slug:project>/runs/<int:pk>/retry", views_runs.retry, name="retry-run"),
     path("p/<slug:project>/versions/", views_versions.version_list, name="versions"),
