@@ -15,7 +15,7 @@ from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from rlhf import downloads, evaluation_snapshots, evaluations, metrics, prompts, rivals, runs
+from rlhf import downloads, evaluation_snapshots, evaluations, metrics, prompts, requests, runs
 from rlhf import serializers as shapes
 from rlhf.access import MANAGERS, READERS, Access, access
 from rlhf.errors import Refusal
@@ -177,7 +177,7 @@ class VersionList(InProject, ListAPIView[ModelVersion]):
     def post(self, request: Request, project: str) -> Response:
         """Register a rival: a model behind an OpenAI-compatible endpoint, or a file of answers to be sent next."""
         here = self.here(roles=MANAGERS, scope=Scope.WRITE)
-        version = rivals.register(project=here.project, body=request.data)
+        version = requests.register_rival(project=here.project, body=request.data, now=timezone.now())
         return Response(shapes.VersionSerializer(version).data, status=201)
 
 
@@ -207,6 +207,13 @@ class WithEstimates(InProject):
 
 class EvaluationList(WithEstimates, ListAPIView[Evaluation]):
     filterset_fields = ("candidate", "baseline", "iteration")
+
+    @extend_schema(request=shapes.NewEvaluationSerializer, responses={201: shapes.EvaluationSerializer})
+    def post(self, request: Request, project: str) -> Response:
+        """Compare two versions: what either has not answered is sampled, then every judge of the project is asked."""
+        here = self.here(roles=MANAGERS, scope=Scope.WRITE)
+        evaluation = requests.from_body(project=here.project, body=request.data, now=timezone.now())
+        return Response(self.get_serializer(evaluation).data, status=201)
 
 
 class EvaluationDetail(WithEstimates, RetrieveAPIView[Evaluation]):

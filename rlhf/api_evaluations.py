@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from rlhf import answer_imports, parsers, verdict_imports
+from rlhf import answer_imports, parsers, requests, verdict_imports
 from rlhf import serializers as shapes
 from rlhf.access import MANAGERS
 from rlhf.api import InProject
@@ -23,7 +23,11 @@ class AnswersImport(InProject):
     parser_classes = ROWS
 
     @extend_schema(
-        parameters=[OpenApiParameter("name", required=True, description="of the version"), SPLIT],
+        parameters=[
+            OpenApiParameter("name", required=True, description="of the version"),
+            SPLIT,
+            OpenApiParameter("evaluate", bool, description="false: don't compare it with the current version"),
+        ],
         request=shapes.NewAnswerSerializer(many=True),
         responses={201: shapes.ImportedAnswersSerializer},
     )
@@ -37,6 +41,8 @@ class AnswersImport(InProject):
             split=_split(request),
             now=timezone.now(),
         )
+        if _flag(request, "evaluate", default=True):
+            requests.against_current(version=found.version, now=timezone.now())
         answer = {
             "version": found.version.pk,
             "num_added": found.num_added,
@@ -86,8 +92,8 @@ def _split(request: Request) -> str | None:
     return given
 
 
-def _flag(request: Request, name: str) -> bool:
+def _flag(request: Request, name: str, *, default: bool = False) -> bool:
     given = request.query_params.get(name, "").lower()
     if given not in ("", "0", "1", "true", "false"):
         raise BadRows(f"{name}: expected true or false, found {given[:40]!r}", bad_rows=[])
-    return given in ("1", "true")
+    return given in ("1", "true") if given else default

@@ -45,11 +45,11 @@ class Unit:
 
 @dataclass(frozen=True)
 class Filters:
-    """What a list shows, and how it is sorted; empty means everything."""
+    """What a list shows, and how it is sorted; None and nothing mean everything."""
 
     judge: int
     split: str = ALL
-    category: str = ""
+    category: str | None = None  # "": prompts without one
     outcome: str = ""
     only_regressions: bool = False
     sort: str = "prompt"
@@ -57,7 +57,7 @@ class Filters:
     @property
     def is_cell(self) -> bool:
         """Whether the list is the whole of a cell: its mean is then the cell's win rate."""
-        return not (self.category or self.outcome or self.only_regressions)
+        return not (self.category is not None or self.outcome or self.only_regressions)
 
 
 def units(*, evaluation: Evaluation, judge: int, verdicts: QuerySet[Verdict] | None = None) -> list[Unit]:
@@ -87,7 +87,7 @@ def listed(*, units: Sequence[Unit], filters: Filters, lost_since: frozenset[int
         unit
         for unit in units
         if filters.split in (ALL, unit.split)
-        and filters.category in ("", unit.category)
+        and filters.category in (None, unit.category)
         and filters.outcome in ("", unit.outcome)
         and (not filters.only_regressions or unit.prompt_id in lost_since)
     ]

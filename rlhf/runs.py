@@ -143,6 +143,11 @@ def check(*, run: Run) -> None:
         if run.configuration:
             raise BadRun(f"a freeze run has no configuration, found {sorted(run.configuration)}")
         return
+    for field, version in given.items():
+        if version.kind == ModelVersion.Kind.ANSWERS:
+            raise BadRun(f"{field}: {version.name} is a file of answers, expected a model")
+        if version.kind == ModelVersion.Kind.ENDPOINT and run.kind != Run.Kind.SAMPLE:
+            raise BadRun(f"{field}: {version.name} is an endpoint, whose weights a {run.kind} run can't have")
     fixed = sorted(set(run.configuration) & set(MODELS[run.kind]))
     if fixed:
         raise BadRun(f"configuration: {', '.join(fixed)} comes from the run's versions, leave it out")

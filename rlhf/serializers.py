@@ -118,6 +118,12 @@ class NewRivalSerializer(serializers.Serializer[dict[str, object]]):
     endpoint = serializers.JSONField(
         required=False, help_text="base_url and model, perhaps api_key_env (the name of a variable, never a key)"
     )
+    evaluate = serializers.BooleanField(default=True, help_text="compare an endpoint with the current version at once")
+
+
+class NewEvaluationSerializer(serializers.Serializer[dict[str, object]]):
+    candidate = serializers.JSONField(help_text="id or name of a version")
+    baseline = serializers.JSONField(help_text="id or name of a version")
 
 
 class NewAnswerSerializer(serializers.Serializer[dict[str, object]]):
@@ -192,7 +198,7 @@ class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
 
     class Meta:
         model = Evaluation
-        fields = ("id", "candidate", "baseline", "iteration", "created_at", "estimates")
+        fields = ("id", "candidate", "baseline", "iteration", "requested_at", "created_at", "estimates")
 
     @extend_schema_field(EstimateSerializer(many=True))
     def get_estimates(self, evaluation: Evaluation) -> object:

@@ -16,6 +16,7 @@ from rlhf.models import Evaluation, EvaluationSnapshot, Judge, Prompt, Split
 from rlhf.pairs import Cell, Filters, Unit
 
 PAGE = 50
+ANY = "*"  # category
 CSV_COLUMNS = ("prompt_id", "split", "category", "outcome", "score", "num_verdicts", "prompt")
 CSV_BATCH = 500  # prompts read at a time
 
@@ -65,7 +66,7 @@ def evaluation(request: HttpRequest, project: str, pk: int) -> HttpResponse:
         "filters": found.filters,
         "rows": [(unit, prompts[unit.prompt_id]) for unit in page[:PAGE]],
         "rate": pairs.rate(units=found.units),
-        "categories": sorted({unit.category for unit in found.all_units} - {""}),
+        "categories": sorted({unit.category for unit in found.all_units}),
         "outcomes": pairs.OUTCOMES,
         "splits": [(pairs.ALL, "all"), *Split.choices],
         "sorts": pairs.SORTS.items(),
@@ -129,7 +130,7 @@ def _filters(request: HttpRequest, judge: Judge | None) -> Filters:
     return Filters(
         judge=judge.pk if judge else 0,
         split=split if split in Split.values else pairs.ALL,
-        category=request.GET.get("category", "")[:60],
+        category=None if (category := request.GET.get("category", ANY)) == ANY else category,
         outcome=outcome if outcome in pairs.OUTCOMES else "",
         only_regressions=request.GET.get("regressions", "") == "1",
         sort=sort if sort in pairs.SORTS else "prompt",

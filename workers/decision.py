@@ -43,14 +43,14 @@ def finish(turn: Turn) -> None:
     _stop(turn, Project.State.FINISHED, reason)
 
 
-def _annotated(turn: Turn) -> QuerySet[Prompt]:
+def annotated(turn: Turn) -> QuerySet[Prompt]:
     """Held-out prompts that people were asked to write or rank answers for."""
     kinds = (Protocol.Kind.DEMONSTRATE, Protocol.Kind.RANK)
     asked = batches.work(project=turn.project).filter(kind__in=kinds).exclude(state=Task.State.CLOSED)
     return Prompt.objects.filter(project=turn.project, split=Split.HELD_OUT, pk__in=asked.values("prompt"))
 
 
-def _answered_by(version: ModelVersion) -> Q:
+def answered_by(version: ModelVersion) -> Q:
     answers = completions.visible().filter(version=version, sample_index=0, run__purpose=evaluations.EVALUATION)
     return Q(pk__in=answers.values("prompt"))
 
@@ -60,7 +60,7 @@ def _has_answered(turn: Turn, version: ModelVersion) -> bool:
     key = f"sample/{turn.iteration}/evaluation/{version.name}"
     if is_asked(turn, key):
         return succeeded(turn, key) is not None
-    missing = _annotated(turn).exclude(_answered_by(version)).order_by("id").values_list("pk", flat=True)
+    missing = annotated(turn).exclude(answered_by(version)).order_by("id").values_list("pk", flat=True)
     prompt_ids = list(missing)
     if prompt_ids:
         ask(
@@ -85,8 +85,8 @@ def _is_judged(turn: Turn, evaluation: Evaluation) -> bool:
 def _is_compared(turn: Turn, evaluation: Evaluation) -> bool:
     """Open a task for each of the chosen prompts; true once none of them is open."""
     batch = f"compare/{turn.iteration}/{evaluation.baseline.name}"
-    prompts = Prompt.objects.filter(_answered_by(evaluation.candidate), project=turn.project, split=Split.HELD_OUT)
-    prompts = prompts.filter(_answered_by(evaluation.baseline))
+    prompts = Prompt.objects.filter(answered_by(evaluation.candidate), project=turn.project, split=Split.HELD_OUT)
+    prompts = prompts.filter(answered_by(evaluation.baseline))
     tasks = Task.objects.filter(project=turn.project, batch=batch)
     limit = turn.settings.num_compare_tasks
     if tasks.count() < min(limit, prompts.count()):

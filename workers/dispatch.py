@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from rlhf import leftovers, runs
 from rlhf.models import Project, Run
-from workers import jobs, loop, overview, supervise
+from workers import jobs, loop, overview, requested, supervise
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ class Dispatcher:
     def plan_overviews(self, *, now: datetime, patient: bool = True) -> None:
         """Ask for the overview of every project whose verdicts have changed, whatever state its loop is in."""
         for project in Project.objects.order_by("id"):
+            self._guard(f"evaluations of {project.slug}", partial(requested.plan, project=project, now=now))
             self._guard(
                 f"overview of {project.slug}", partial(overview.plan, project=project, now=now, patient=patient)
             )

@@ -42,7 +42,7 @@ def prepare(*, run: Run, claim: Claim) -> Path:
     config = dict(run.configuration)
     if run.kind != Run.Kind.ESTIMATE:  # all others compute on a device
         config["engine"] = {"device": settings.DEVICE, **config.get("engine", {})}
-    config = _with_paths(run.project, config)
+    config = _with_endpoint(run, _with_paths(run.project, config))
     paths = {field: versions.local_path(version=version) for field, version in runs.models(run=run).items()}
     try:
         checked = configs.from_dict(run.kind, {**config, **paths})
@@ -52,6 +52,14 @@ def prepare(*, run: Run, claim: Claim) -> Path:
     _write_data(run, folder / "data")
     _continue_from(run, claim, folder)
     return folder
+
+
+def _with_endpoint(run: Run, config: dict[str, Any]) -> dict[str, Any]:
+    """A version behind a server is asked there, whatever the project's sampling says; it holds no device here."""
+    if run.policy is None or run.policy.kind != ModelVersion.Kind.ENDPOINT:
+        return config
+    sampling = {**config.get("sampling", {}), "backend": "openai", "server": run.policy.endpoint}
+    return {**config, "sampling": sampling, "engine": {**config.get("engine", {}), "device": "cpu"}}
 
 
 def _with_paths(project: Project, config: dict[str, Any]) -> dict[str, Any]:

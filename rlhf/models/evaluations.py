@@ -41,6 +41,9 @@ class Evaluation(models.Model):
     candidate = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="evaluations_as_candidate")
     baseline = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="evaluations_as_baseline")
     iteration = models.PositiveIntegerField()
+    requested_at = models.DateTimeField(
+        null=True, blank=True, help_text="somebody asked for it, or registered a rival: whatever it lacks is planned"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -8,7 +8,7 @@ from rlhf.models import Project, Prompt, ReportCard, Run
 
 def address(name: str, project: Project) -> str:
     names: dict[str, object] = {"project": project.slug}
-    if name in ("run", "run-live", "cancel-run", "retry-run"):
+    if name in ("run", "run-live", "run-samples", "cancel-run", "retry-run"):
         names["pk"] = Run.objects.get(kind="ppo").pk
     elif name == "report-card":
         names["pk"] = ReportCard.objects.get().version_id

@@ -7,7 +7,7 @@ import json
 import pytest
 from django.urls import reverse
 
-from rlhf import evaluations, pairs, views_evaluations
+from rlhf import evaluations, judges, pairs, views_evaluations
 from rlhf.learning.stats.win_rates import win_rate
 from rlhf.models import EvaluationSnapshot, Judge, Prompt, Run, Verdict
 from rlhf.word_diff import MAX_WORDS, word_diff
@@ -146,7 +146,7 @@ def test_the_csv_is_the_whole_list_and_runs_nothing(client, both_orders, researc
 
 def test_regressions_are_what_the_version_before_had_won(client, judged, researcher):
     """v1 won prompts 0 and 1 against v0; v2 loses 1 and 3 to v1: only 1 is a regression."""
-    project, people = judged.project, evaluations.people_judge(project=judged.project)
+    project, people = judged.project, judges.people_judge(project=judged.project)
     v2 = version(project, "v2", 2, iteration=2)
     by = run(project, purpose="evaluation", policy=v2)
     for prompt in prompts(project, 4):
@@ -185,7 +185,7 @@ def test_what_a_judge_said_is_shown_escaped_and_hides_nobody(client, both_orders
 def test_people_appear_by_their_pseudonyms_and_training_rewards_are_named(client, judged, researcher):
     project = judged.project
     reward_model = version(project, "rm7", kind="reward", iteration=1, weights_sha256="7" * 64)
-    judge = evaluations.reward_judge(version=reward_model)
+    judge = judges.reward_judge(version=reward_model)
     run(project, "ppo", policy=judged.baseline, reward_model=reward_model, made_version=judged.candidate)
     prompt = prompts(project, 4)[0]
     verdict(judged, judge, prompt, 1.0, candidate_reward=2.5, baseline_reward=-1.0)

@@ -24,16 +24,24 @@ class Step:
     verdict: str  # better, worse or open
 
 
-def holm(p: ArrayLike) -> Floats:
+def holm(p: ArrayLike, weights: ArrayLike | None = None) -> Floats:
     """Holm's adjusted p values: those at most alpha keep the chance of any false one at alpha (Holm 1979).
 
-    p: (m,) in [0, 1], any order; returns (m,) in the same order. Raises ValueError for numbers outside.
+    In the order of p / w each is p / w times the weight that is left, never below the one before. Weights that add up
+    to less than 1 keep the rest for questions to come: then the promise holds for those too, and an answer is never
+    taken back when one is added.
+
+    p: (m,) in [0, 1], any order. weights: (m,) above 0 with a sum of at most 1, set before p is seen; 1 / m each if
+    None. Returns (m,) in the order given. Raises ValueError for numbers outside.
     """
     values = _p_values(p)
-    order = np.argsort(values, kind="stable")
-    steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    shares = np.full(len(values), 1 / max(len(values), 1)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if not ((shares > 0).all() and shares.sum() <= 1 + 1e-9):
+        raise ValueError(f"holm: expected weights above 0 with a sum of at most 1, found {shares.tolist()}")
+    order = np.argsort(values / shares, kind="stable")
+    left = 1 - np.concatenate([[0.0], np.cumsum(shares[order])[:-1]]) if len(values) else values
     adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(steps, 1.0)
+    adjusted[order] = np.minimum(np.maximum.accumulate((values / shares)[order] * left), 1.0)
     return adjusted
 
 
@@ -80,15 +88,20 @@ def mcnemar_exact(wins: int, losses: int) -> float:
 
 
 def chain(rates: ArrayLike, p: ArrayLike, confidence: float = 0.95) -> list[Step]:
-    """Each version of a project against the one before, with Holm over the whole chain: in a chain without any
-    difference somebody is called better or worse with a chance of at most 1 - confidence.
+    """Each version of a project against the one before, with Holm over the whole chain and all that is still to come.
 
-    rates: (m,) win rates over the version before. p: (m,) of `paired_test`. Returns m steps in the same order.
+    Step t has the weight 6 / (pi^2 t^2); they add up to 1 over all t. In a project without any difference somebody is
+    ever called better or worse with a chance of at most 1 - confidence, however often the growing chain is looked at
+    (with equal weights over the steps so far it is 1 - confidence at each look). A verdict is never taken back when a
+    version is added, and steps that were found leave their weight to the others.
+
+    rates: (m,) win rates over the version before, oldest step first. p: (m,) two-sided against 1/2. Returns m steps.
     """
-    adjusted = holm(p)
+    values, numbers = _p_values(p), np.asarray(rates, dtype=np.float64)
+    adjusted = holm(values, 6 / (np.pi * np.arange(1, len(values) + 1)) ** 2)
     return [
         Step(float(raw), float(held), "open" if held > 1 - confidence else "better" if rate > 0.5 else "worse")
-        for rate, raw, held in zip(np.asarray(rates, dtype=np.float64), _p_values(p), adjusted, strict=True)
+        for rate, raw, held in zip(numbers, values, adjusted, strict=True)
     ]
 
 

@@ -13,6 +13,9 @@ Sources: Dubois et al. 2024 (arXiv 2404.04475) for tanh and the prediction at no
 prompt's difficulty and with this ridge instead of their cross-validated L1 penalty; Arena's style control
 (lm-sys/FastChat, 2024) for the relative differences. Intervals are theirs neither: they come from a refit to each of
 many resamples of prompts.
+
+What it can't know: if prompts on which both answers happen to be equally long are easier ones, their rate isn't the
+one that all prompts would have at equal length. `Controls.overlap` says how many prompts carry the prediction.
 """
 
 from __future__ import annotations
@@ -54,6 +57,7 @@ class Controls:
     style: Controlled
     length_ratio: float | None  # mean characters of the candidate's answers over the baseline's; None: it has none
     differs: bool  # raw and length-controlled by more than ten points
+    overlap: float  # share of prompts with the rarer side longer, or as long: near 0 equal lengths are extrapolated
 
 
 def controls(
@@ -80,7 +84,8 @@ def controls(
     style = _controlled(units, _with_length(values), *resampling)
     raw = from_half(math.fsum(units) / units.size)
     ratio = float(ours[:, 0].sum() / theirs[:, 0].sum()) if theirs[:, 0].any() else None
-    return Controls(raw, length, style, ratio, abs(raw - length.win_rate) > DIFFERS)
+    overlap = min(float((values[:, 0] >= 0).mean()), float((values[:, 0] <= 0).mean()))
+    return Controls(raw, length, style, ratio, abs(raw - length.win_rate) > DIFFERS, overlap)
 
 
 def length_controlled(

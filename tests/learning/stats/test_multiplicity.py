@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import stdtr
 from scipy.stats import binomtest, false_discovery_control, ttest_1samp
 
 from rlhf.learning.stats.multiplicity import benjamini_hochberg, chain, holm, mcnemar_exact, paired_test, shrunk
@@ -21,6 +20,14 @@ def test_holm_by_hand() -> None:
 def test_benjamini_hochberg_by_hand() -> None:
     # Sorted .01 x 4 / 1, .02 x 4 / 2, .04 x 4 / 3, .5 x 4 / 4.
     assert benjamini_hochberg([0.5, 0.01, 0.04, 0.02]) == pytest.approx([0.5, 0.04, 0.16 / 3, 0.04])
+
+
+def test_holm_with_weights_by_hand() -> None:
+    # .01 / .5 = .02 first, with all the weight; then .03 / .25 = .12 with half of it left; a quarter is kept.
+    assert holm([0.03, 0.01], [0.25, 0.5]) == pytest.approx([0.06, 0.02])
+    assert holm([0.04, 0.01, 0.03, 0.02], [0.25] * 4) == pytest.approx(holm([0.04, 0.01, 0.03, 0.02]))
+    with pytest.raises(ValueError, match="sum of at most 1"):
+        holm([0.1, 0.2], [0.6, 0.6])
 
 
 @given(p_values)
@@ -91,26 +98,46 @@ def test_mcnemar_is_the_binomial_test_of_the_decided(wins: int, losses: int) -> 
 
 
 def test_a_chain_says_better_worse_or_open() -> None:
-    steps = chain([0.6, 0.4, 0.55], [0.001, 0.02, 0.03])
-    assert [step.verdict for step in steps] == ["better", "worse", "better"]
-    assert [step.p_holm for step in steps] == pytest.approx([0.003, 0.04, 0.04])
-    assert [step.verdict for step in chain([0.6, 0.4], [0.03, 0.04])] == ["open", "open"]
+    # Weights .6079, .1520, .0675. p / w = .00164, .0658, .444 with 1, .3921 and .2401 left.
+    steps = chain([0.6, 0.4, 0.55], [0.001, 0.01, 0.03])
+    assert [step.verdict for step in steps] == ["better", "worse", "open"]
+    assert [step.p_holm for step in steps] == pytest.approx([0.00164, 0.0258, 0.1066], abs=1e-4)
+    assert [step.p for step in steps] == [0.001, 0.01, 0.03]
+    assert chain([], []) == []
 
 
-def test_a_null_chain_of_ten_versions_calls_somebody_better_in_at_most_one_of_twenty() -> None:
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 0.1)), max_size=10))
+def test_a_verdict_of_a_chain_is_never_taken_back_when_a_version_is_added(steps: list[tuple[float, float]]) -> None:
+    before: list[str] = []
+    for num in range(len(steps) + 1):
+        now = [step.verdict for step in chain([rate for rate, _ in steps[:num]], [p for _, p in steps[:num]])]
+        assert all(old in ("open", new) for old, new in zip(before, now, strict=False))
+        before = now
+
+
+def test_a_null_chain_of_ten_versions_ever_calls_somebody_better_in_at_most_one_of_twenty() -> None:
     random = np.random.default_rng(7)
-    num, prompts = 2_000, 500
-    shares = random.beta(1.0, 1.0, size=(num, 9, prompts))  # versions differ from prompt to prompt, not on average
-    scores = (random.random((2, *shares.shape)) < shares).mean(axis=0)  # both orders
-    rates, errors = scores.mean(axis=2), scores.std(axis=2, ddof=1) / np.sqrt(prompts)
-    p = 2 * stdtr(prompts - 1, -np.abs(rates - 0.5) / errors)
-    assert p[0] == pytest.approx([paired_test(row) for row in scores[0]])
-    better = [{step.verdict for step in chain(rates[r], p[r])} for r in range(num)]
-    with_holm = np.mean(["better" in found for found in better])
-    without = np.mean(((p < 0.05) & (rates > 0.5)).any(axis=1))
-    print(f"null chain: better in {with_holm:.3f} with Holm, {without:.3f} without; Monte Carlo error 0.005")
-    assert with_holm <= 0.05
-    assert without > 0.15
+    num, prompts = 4_000, 300
+    ever = held = at_the_end = without = 0
+    for _ in range(num):
+        shares = random.beta(1.0, 1.0, size=(9, prompts))  # versions differ from prompt to prompt, not on average
+        scores = (random.random((2, *shares.shape)) < shares).mean(axis=0)  # both orders
+        rates = scores.mean(axis=1)
+        p = [paired_test(row) for row in scores]
+        grown = [{step.verdict for step in chain(rates[:m], p[:m])} for m in range(1, 10)]  # at every new version
+        ever += any("better" in found for found in grown)
+        at_the_end += "better" in grown[-1]
+        of_equal_weights = [(holm(p[:m]) <= 0.05) & (rates[:m] > 0.5) for m in range(1, 10)]
+        held += any(found.any() for found in of_equal_weights)
+        without += bool(((np.asarray(p) <= 0.05) & (rates > 0.5)).any())
+    shares_of_runs = [count / num for count in (ever, at_the_end, held, without)]
+    print(
+        "null chain, better: ever {:.3f}, at the end {:.3f}; equal weights, ever {:.3f}; uncorrected {:.3f}; "
+        "Monte Carlo error 0.003".format(*shares_of_runs)
+    )
+    assert shares_of_runs[0] <= 0.05
+    assert shares_of_runs[2] > 0.05  # why the weights are what they are
+    assert shares_of_runs[3] > 0.15
 
 
 def test_slices_no_further_apart_than_chance_all_get_the_overall_rate() -> None:

@@ -1,6 +1,8 @@
 """Looking after every judgment: 20,000 runs without a difference, and runs with one."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -83,6 +85,11 @@ def test_on_the_same_null_runs_the_e_process_keeps_its_promise_and_fixed_interva
     print(f"e-process: {share(by_process):.4f} of {NUM_RUNS} named a winner, fixed intervals {share(naive):.4f}")
     assert 0 < share(by_process) <= 0.05
     assert share(naive) > 0.30
+
+
+def test_the_web_process_may_import_it_and_the_planner() -> None:
+    imported = "import sys; from rlhf.learning.stats import planner, sequences; print('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", imported], capture_output=True, text=True).stdout == "False\n"
 
 
 def test_the_boundary_of_the_simulation_is_the_rule() -> None:

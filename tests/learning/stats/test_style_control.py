@@ -109,6 +109,14 @@ def test_the_same_length_everywhere_controls_nothing() -> None:
     assert found.win_rate == pytest.approx(0.6, abs=1e-3)
 
 
+def test_overlap_is_the_share_of_the_rarer_side() -> None:
+    ours, theirs = np.zeros((10, 4)), np.zeros((10, 4))
+    ours[:, 0], theirs[:, 0] = [1, 2, 3, 3, 3, 3, 3, 3, 3, 3], 2
+    assert controls(range(10), [0.5] * 10, ours, theirs).overlap == 0.2  # one shorter, one as long, eight longer
+    assert controls(range(10), [0.5] * 10, theirs, ours).overlap == 0.2
+    assert controls(range(10), [0.5] * 10, ours, ours).overlap == 1
+
+
 def test_a_prompt_counts_once_however_often_it_was_judged() -> None:
     prompts, scores, ours, theirs = comparison()
     assert controls(
