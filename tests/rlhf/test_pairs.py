@@ -6,6 +6,7 @@ import json
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from rlhf import evaluations, judges, pairs, views_evaluations
 from rlhf.learning.stats.win_rates import win_rate
@@ -121,6 +122,40 @@ def test_the_page_says_that_it_is_the_number_or_that_verdicts_have_changed(clien
     Verdict.objects.filter(score=0.25).update(score=0.0)
     body = page(client, both_orders, snapshot=frozen.sha256).content.decode()
     assert "Verdicts have changed" in body and "Exactly the number" not in body
+
+
+def test_a_frozen_number_lists_the_verdicts_it_was_frozen_with_whatever_came_later(
+    client, both_orders, llm, researcher
+):
+    frozen = freeze(both_orders, llm)
+    ids = [row.pk for row in Verdict.objects.order_by("id")]
+    frozen.verdicts.parameters = {"verdicts": {"runs": [], "spans": [[ids[0], ids[-1]]]}}
+    frozen.verdicts.save()
+    client.force_login(researcher)
+    assert not page(client, both_orders).context["listing"].has_changed
+    third = prompts(both_orders.project, 4)[2]
+    Verdict.objects.filter(prompt=third).update(withdrawn_at=timezone.now())
+    for query in ({}, {"snapshot": frozen.sha256}):
+        listing = page(client, both_orders, **query).context["listing"]
+        assert (len(listing.units), listing.reproduces, listing.has_changed) == (4, True, True)
+    body = page(client, both_orders).content.decode()
+    assert "Exactly the number: these 4 pairs" in body and "Verdicts have come or gone" in body
+    now = page(client, both_orders, snapshot="now").context["listing"]
+    assert (len(now.units), now.reproduces) == (3, False)
+    assert client.get(reverse("pair", args=["tulip", both_orders.pk, third.pk])).status_code == 200
+    assert client.get(reverse("pair", args=["tulip", both_orders.pk, third.pk]), {"snapshot": "now"}).status_code == 404
+
+
+def test_a_judge_that_is_in_no_document_yet_has_its_list(client, both_orders, llm, researcher):
+    frozen = freeze(both_orders, llm)
+    frozen.verdicts.parameters = {"verdicts": {"runs": [], "spans": [[1, Verdict.objects.latest("id").pk]]}}
+    frozen.verdicts.save()
+    people = judges.people_judge(project=both_orders.project)
+    verdict(both_orders, people, prompts(both_orders.project, 4)[0], 1.0, rater="ann")
+    client.force_login(researcher)
+    context = page(client, both_orders, judge=people.pk).context
+    assert len(context["rows"]) == 1 and context["listing"].cell is None
+    assert page(client, both_orders).context["listing"].judge == llm
 
 
 def test_an_evaluation_that_nobody_froze_is_missing(client, both_orders, llm, researcher):
