@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf import alarms, charts, documents, lineage, pairs, report_cards
+from rlhf import alarms, charts, evaluation_snapshots, lineage, pairs, report_cards
 from rlhf.models import (
     DatasetSnapshot,
     Evaluation,
@@ -24,6 +24,7 @@ from rlhf.models import (
     Run,
     Split,
 )
+from rlhf.overview.document import read
 from rlhf.pairs import Cell
 
 INDEPENDENT = (Judge.Kind.PEOPLE, Judge.Kind.GOLD)
@@ -75,7 +76,7 @@ def card(*, version: ModelVersion) -> ModelCard:
     runs = lineage.made_by(versions=chain)
     own = runs.get(version.pk)
     reward_model = own.reward_model if own else None
-    snapshot = documents.newest(project=version.project)
+    snapshot = evaluation_snapshots.newest(project=version.project)
     comparisons = list(_comparisons(version, snapshot))
     return ModelCard(
         version=version,
@@ -141,7 +142,7 @@ def _of_the_evaluation(
         yield "Only reward models that it was trained against have judged it: its win rates say nothing of people."
     if snapshot is not None:
         own = {row.evaluation.pk for row in rows}
-        for alarm in documents.content(snapshot=snapshot).get("alarms") or []:
+        for alarm in read(snapshot=snapshot).pieces("alarms"):
             if alarm["evaluation"] in own:
                 yield f"Over-optimisation ({alarm['level']}): {alarm['sentence']}"
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from django.db.models import Count, QuerySet, Sum
 
-from rlhf import documents
 from rlhf.evaluations import NotListed, latest_estimates, verdicts_as_of, visible_verdicts
 from rlhf.learning.stats import units as stats
 from rlhf.models import Estimate, Evaluation, EvaluationSnapshot, Judge, Verdict
+from rlhf.overview.document import read
 
 WON, TIED, LOST, UNSETTLED = "won", "tied", "lost", "unsettled"
 OUTCOMES = (WON, TIED, LOST, UNSETTLED)
@@ -197,12 +197,11 @@ def cells(*, evaluation: Evaluation, snapshot: EvaluationSnapshot | None) -> lis
     """The numbers of an evaluation: those of a frozen document, or the newest estimates where there is none yet."""
     if snapshot is None:
         return [_estimated(estimate) for estimate in latest_estimates(evaluation=evaluation)]
-    document = documents.content(snapshot=snapshot)
-    names = {judge["id"]: judge["name"] for judge in document["judges"]}
+    document = read(snapshot=snapshot)
     counts = ("split", "num_prompts", "win_rate", "low", "high", "wins", "ties", "losses", "unsettled")
     return [
-        Cell(row["judge"], names.get(row["judge"], ""), **{name: row[name] for name in counts})
-        for row in document["cells"]
+        Cell(row["judge"], document.judges[row["judge"]]["name"], **{name: row[name] for name in counts})
+        for row in document.pieces("cells")
         if row["evaluation"] == evaluation.pk
     ]
 

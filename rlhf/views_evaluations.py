@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 
-from rlhf import documents, pairs
+from rlhf import evaluation_snapshots, pairs
 from rlhf.access import READERS, Access, access
 from rlhf.csv_files import csv_response
 from rlhf.evaluations import visible_verdicts
@@ -105,14 +105,15 @@ def listing(request: HttpRequest, here: Access, pk: int) -> Listing:
     row = get_object_or_404(Evaluation.objects.select_related("candidate", "baseline"), project=here.project, pk=pk)
     sha256 = request.GET.get("snapshot", "")
     is_permalink = sha256 not in ("", NOW)
-    snapshot = (
-        documents.named(project=here.project, sha256=sha256) if is_permalink else documents.newest(project=here.project)
-    )
+    snapshot = evaluation_snapshots.newest(project=here.project)
+    if is_permalink:
+        snapshot = evaluation_snapshots.named(project=here.project, sha256=sha256)
     then = None if sha256 == NOW or snapshot is None else pairs.frozen(snapshot=snapshot)
     verdicts = visible_verdicts() if then is None else then
     judges = pairs.judges(evaluation=row, verdicts=verdicts)
     asked = request.GET.get("judge", "")
-    if then is not None and not is_permalink and asked not in {"", *(str(one.pk) for one in judges)} or not judges:
+    is_known = bool(judges) and asked in {"", *(str(one.pk) for one in judges)}
+    if then is not None and not is_permalink and not is_known:
         verdicts, then = visible_verdicts(), None  # of a judge, or of two versions, that are in no document yet
         judges = pairs.judges(evaluation=row)
     judge = next((one for one in judges if str(one.pk) == asked), judges[0] if judges else None)

@@ -18,8 +18,9 @@ from tests.rlhf.addresses import address
 from tests.rlhf.rows import member, prompts, snapshot, version
 
 PAGES = (
-    "project", "project-now", "runs", "runs-live", "run", "run-live", "run-samples", "versions", "version", "datasets",
-    "prompts", "try", "evaluation", "pairs-csv", "pair", "label-progress", "report-card", "model-card",
+    "project", "project-now", "project-judging", "runs", "runs-live", "run", "run-live", "run-samples", "versions",
+    "version", "datasets", "prompts", "try", "evaluation", "pairs-csv", "pair", "label-progress", "report-card",
+    "model-card",
 )  # fmt: skip
 MANAGER_PAGES = ("people",)
 MANAGER_POSTS = ("cancel-run", "retry-run", "switch-loop", "prompts", "people")
