@@ -28,8 +28,9 @@ def lines(*, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[
     writer = csv.writer(_Echo())
     yield str(writer.writerow(columns))
     for row in rows:
-        yield str(writer.writerow([_cell(value) for value in row]))
+        yield str(writer.writerow([inert(value) for value in row]))
 
 
-def _cell(value: Any) -> Any:
+def inert(value: Any) -> Any:
+    """The value, with a mark before a text that would be run."""
     return f"'{value}" if isinstance(value, str) and value.startswith(ACTIVE) else value

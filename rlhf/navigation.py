@@ -14,7 +14,7 @@ from rlhf.models import Membership, Role
 
 # Heading, the page that it leads to, who may open it, and further pages that belong to the section.
 SECTIONS: tuple[tuple[str, str, frozenset[Role], tuple[str, ...]], ...] = (
-    (gettext_noop("Dashboard"), "project", READERS, ("evaluation", "pair")),
+    (gettext_noop("Dashboard"), "project", READERS, ("evaluation", "pair", "evaluation-snapshot")),
     (gettext_noop("Label"), "label", LABELERS, ()),
     (gettext_noop("My work"), "label-me", frozenset({Role.LABELER}), ()),
     (gettext_noop("Labelers"), "labelers", MANAGERS, ("labeler", "adjudication", "adjudicate")),

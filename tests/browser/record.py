@@ -34,6 +34,7 @@ from rlhf.models import (
 )
 from rlhf.prompts import add, new_prompt
 from tests.browser import cards
+from tests.rlhf import documents
 
 NUM_PROMPTS = 120
 ASKED = ("a short thank-you note to", "an apology to", "a birthday wish for", "a two-line story about")
@@ -60,6 +61,7 @@ def build(project: Project) -> None:
         )
         _judge(evaluation, held_out, draw)
     _estimate(project)
+    _overview(project, versions)
     _promote(project, versions)
     cards.build(project.versions.get(name="rm2"))
     _train(project, versions)
@@ -148,6 +150,13 @@ def _freeze(project: Project) -> DatasetSnapshot:
             project=project, configuration="verdicts", iteration=2, parameters={}, parquet=parquet, jsonl=jsonl,
             num_rows=len(rows),
         )  # fmt: skip
+
+
+def _overview(project: Project, versions: list[ModelVersion]) -> None:
+    numbers = {(row.candidate_id, row.baseline_id): row.pk for row in project.evaluations.all()}
+    people, reward = (project.judges.get(kind=kind).pk for kind in ("people", "reward_model"))
+    judge = Judge.objects.create(project=project, kind=Judge.Kind.LLM, name="gpt-4", identity="2" * 64)
+    documents.store(project, documents.full(3, versions[0].pk, numbers, (people, judge.pk, reward)))
 
 
 def _promote(project: Project, versions: list[ModelVersion]) -> None:

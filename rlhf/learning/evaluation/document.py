@@ -13,8 +13,13 @@ from typing import Any
 import numpy as np
 
 from rlhf.learning.configs import EstimateConfig
-from rlhf.learning.evaluation import chain, parties
+from rlhf.learning.evaluation import chain, parties, people
+from rlhf.learning.evaluation.alarms import alarms
 from rlhf.learning.evaluation.cells import Cell, document_row
+from rlhf.learning.evaluation.controls import controls
+from rlhf.learning.evaluation.positions import positions
+from rlhf.learning.evaluation.rankings import ranking
+from rlhf.learning.evaluation.rewards import rewards
 from rlhf.learning.evaluation.slices import slices
 from rlhf.learning.evaluation.verdicts import Verdicts
 
@@ -25,33 +30,43 @@ Row = dict[str, Any]
 def document(verdicts: Verdicts, cells: Sequence[Cell], config: EstimateConfig, on_piece: Callable[[str], None]) -> Row:
     """The document of all verdicts; `on_piece` is told the name of each piece that is begun."""
     on_piece("cells")
+    table, confidence = verdicts.units, config.confidence
     versions, judges = parties.versions(verdicts, config), parties.judges(verdicts, config)
-    chains = [chain.steps(versions, cells, judge["id"]) for judge in judges]
+    chains = {judge["id"]: chain.steps(versions, cells, judge["id"]) for judge in judges}
     on_piece("slices")
-    shown, num_hidden = slices(verdicts.units, cells, config.confidence)
-    on_piece("regressions")
+    shown, num_hidden = slices(table, cells, config)
+    on_piece("rankings")
+    ranked = [ranking(table, judge, versions, chains[judge["id"]], config) for judge in judges]
+    on_piece("controls")
+    controlled = controls(verdicts, cells, config)
+    on_piece("agreement")
+    agreed, alpha = people.ceiling(verdicts, judges, config)
+    agreement = people.agreement(verdicts, judges, chains, config)
+    calibrated = people.calibrated_rates(table, judges, config)
+    on_piece("rewards")
+    ratios = {row["evaluation"]: row["length_ratio"] for row in controlled}
     return {
         "format": FORMAT,
         "seed": config.seed,
         "num_resamples": config.num_resamples,
-        "confidence": config.confidence,
+        "confidence": confidence,
         "num_verdicts": len(verdicts),
         "versions": versions,
         "judges": judges,
-        "cells": [document_row(cell) for cell in cells],
+        "cells": [document_row(cell, confidence) for cell in cells],
         "slices": shown,
         "hidden_slices": num_hidden,
-        "chain": [],
-        "rankings": [],
-        "controls": [],
-        "positions": [],
-        "agreement": [],
-        "ceiling": None,
-        "raters": None,
-        "calibrated": [],
-        "rewards": [],
-        "alarms": [],
-        "regressions": chain.regressions(verdicts.units, chains),
+        "chain": chain.verdicts(chains, confidence),
+        "rankings": ranked,
+        "controls": controlled,
+        "positions": positions(verdicts, judges, confidence),
+        "agreement": agreement,
+        "ceiling": agreed,
+        "raters": alpha,
+        "calibrated": calibrated,
+        "rewards": rewards(verdicts, versions, judges),
+        "alarms": alarms(table, judges, chains, ratios, config),
+        "regressions": chain.regressions(table, list(chains.values())),
     }
 
 

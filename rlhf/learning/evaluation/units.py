@@ -77,7 +77,8 @@ def _unsettled(
 
 def numbered(values: NDArray[np.generic]) -> Ints:
     """(n,) the place of each value among the sorted different ones."""
-    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+    places: Ints = np.unique(values, return_inverse=True)[1].astype(np.int64)
+    return places
 
 
 def combined(columns: Sequence[Ints]) -> Ints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +48,19 @@ class Verdicts:
         return numbered(combined([numbered(self.evaluation), numbered(self.judge), numbered(self.prompt)]))
 
     @cached_property
+    def _order(self) -> tuple[Ints, Ints]:
+        """The verdicts sorted by unit, and where each unit begins among them; the last entry is n."""
+        starts = np.r_[0, np.cumsum(np.bincount(self.unit))].astype(np.int64)
+        return np.argsort(self.unit, kind="stable").astype(np.int64), starts
+
+    def rows(self, evaluation: int, judge: int, split: str) -> Ints:
+        """Indices of the verdicts behind one cell, by prompt."""
+        order, starts = self._order
+        group = self.units.groups.get((evaluation, judge), slice(0, 0))
+        rows = order[starts[group.start] : starts[group.stop]]
+        return rows if split == "all" else rows[self.held_out[rows] == (split == "held_out")]
+
+    @cached_property
     def units(self) -> UnitTable:
         positions = np.asarray(self.position.values)[self.position.codes] if len(self) else np.zeros(0, dtype=str)
         scores = units(self.unit, self.rater.codes, positions, self.replicate, self.score)
@@ -75,21 +89,18 @@ class UnitTable:
     @cached_property
     def groups(self) -> dict[tuple[int, int], slice]:
         """The units of every (evaluation, judge), in this order."""
-        pairs = np.stack([self.evaluation, self.judge], axis=1) if len(self) else np.zeros((0, 2), dtype=np.int64)
-        starts = np.flatnonzero(np.r_[True, (pairs[1:] != pairs[:-1]).any(axis=1)]) if len(self) else []
-        ends = [*starts[1:], len(self)]
+        changes = (np.diff(self.evaluation) != 0) | (np.diff(self.judge) != 0)
+        bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), len(self)] if len(self) else [0]
         return {
-            (int(self.evaluation[start]), int(self.judge[start])): slice(int(start), int(end))
-            for start, end in zip(starts, ends, strict=True)
+            (int(self.evaluation[start]), int(self.judge[start])): slice(start, end)
+            for start, end in itertools.pairwise(bounds)
         }
 
-    def members(self, evaluation: int, judge: int, split: str) -> NDArray[np.intp]:
+    def members(self, evaluation: int, judge: int, split: str) -> Ints:
         """Indices of the units of one cell, in the order of their prompts."""
         group = self.groups.get((evaluation, judge), slice(0, 0))
-        index = np.arange(group.start, group.stop)
-        if split == "all":
-            return index
-        return index[self.held_out[group] == (split == "held_out")]
+        index = np.arange(group.start, group.stop, dtype=np.int64)
+        return index if split == "all" else index[self.held_out[group] == (split == "held_out")]
 
 
 def read(path: Path) -> Verdicts:
