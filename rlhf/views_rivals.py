@@ -86,7 +86,8 @@ def _comparable(here: Access) -> Any:
 def _page(here: Access, **forms: Any) -> dict[str, Any]:
     found = ModelVersion.objects.filter(project=here.project).select_related("parent", "promotion", "report_card")
     comparable = _comparable(here)
-    initial = {"candidate": comparable.first(), "baseline": versions.current(project=here.project)}
+    current = versions.current(project=here.project)
+    initial = {"candidate": comparable.exclude(pk=current.pk if current else None).first(), "baseline": current}
     return {
         "here": here,
         "project": here.project,
