@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 
 from annotate import batches
 from annotate.models import Task
-from rlhf import evaluations, judges, loop_settings
+from rlhf import evaluations, judge_settings, judges, loop_settings
 from rlhf.evaluations import EVALUATION
 from rlhf.models import Evaluation, Judge, ModelVersion, Project, Prompt, Run, Split
 from rlhf.prompts import annotated
@@ -105,11 +105,14 @@ def _ask_answers(turn: Turn, version: ModelVersion, missing: list[tuple[int, str
 
 
 def _judges(turn: Turn) -> Iterator[_Asked]:
-    """Every reward model that has weights."""
+    """Every reward model that has weights, and whoever else the project's settings name."""
     reward = turn.configuration("reward")
     configuration = {name: reward[name] for name in ("engine", "text") if name in reward}
     for version in turn.project.versions.filter(kind=ModelVersion.Kind.REWARD).order_by("id"):
         yield _Asked(judges.reward_judge(version=version), configuration, version)
+    for named in judge_settings.parse(turn.settings.judges):
+        judge = judges.configured_judge(project=turn.project, name=named.name, config=named.config)
+        yield _Asked(judge, named.configuration)
 
 
 def _ask_judges(turn: Turn, evaluation: Evaluation) -> None:
@@ -120,6 +123,8 @@ def _ask_judges(turn: Turn, evaluation: Evaluation) -> None:
     for one in _judges(turn):
         judged = evaluations.visible_verdicts().filter(evaluation=evaluation, judge=one.judge)
         missing = both.exclude(pk__in=judged.values("prompt")).order_by("id").values_list("pk", "sha256")
+        if one.judge.kind == Judge.Kind.VERIFIER:
+            missing = missing.exclude(target="")
         at_work = Run.objects.filter(kind=Run.Kind.JUDGE, evaluation=evaluation, judge=one.judge)
         if at_work.filter(state__in=UNDER_WAY).exists() or not (found := list(missing)):
             continue
