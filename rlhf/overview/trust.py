@@ -12,7 +12,7 @@ from rlhf.overview.links import Links
 
 JUDGES = (
     Column("judge", "Judge", is_heading=True),
-    Column("kind", "Kind"),
+    Column("flags", "Flags", TEXT),
     Column("win_rate", "Win rate", PERCENT, is_link=True),
     Column("low", "Low", PERCENT),
     Column("high", "High", PERCENT),
@@ -21,13 +21,13 @@ JUDGES = (
     Column("calibrated", "Calibrated by people", PERCENT),
     Column("calibrated_low", "Low", PERCENT),
     Column("calibrated_high", "High", PERCENT),
-    Column("num_human", "Prompts judged by people too", COUNT),
+    Column("num_human", "by so many prompts", COUNT),
     Column("agreement", "Agrees with people", PERCENT),
     Column("agreement_low", "Low", PERCENT),
     Column("agreement_high", "High", PERCENT),
     Column("ceiling", "People with each other", PERCENT),
+    Column("kind", "Kind"),
     Column("position", "Order of the answers", TEXT),
-    Column("flags", "Flags", TEXT),
 )
 
 
@@ -62,7 +62,9 @@ def facts(document: Document, cell: Piece) -> list[Fact]:
             Fact("Krippendorff's alpha", shown(alpha["alpha"], "number"), f"over {alpha['num_units']} prompts")
         )
     if (gap := _length_gap(document, cell)) is not None:
-        found.append(Fact("Length", f"{shown(gap, 'points')} %", "longer or shorter than the answers before"))
+        old = document.versions[cell["baseline"]]["name"]
+        way = "longer" if gap > 0 else "shorter"
+        found.append(Fact("Length", f"{shown(gap, 'points')}\N{NO-BREAK SPACE}%", f"{way} than {old}'s answers"))
     return found
 
 

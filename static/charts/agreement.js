@@ -10,7 +10,7 @@ function panels(judges, width) {
     columns, rows,
     wide: Math.min(width, 64 + columns * 340),
     at: { fx: (row) => place.get(row.judge ?? row).fx, fy: (row) => place.get(row.judge ?? row).fy },
-    scales: { fx: { domain: [...Array(columns).keys()], axis: null }, fy: { domain: [...Array(rows).keys()], axis: null, padding: 0.2 } },
+    scales: { fx: { domain: [...Array(columns).keys()], axis: null, padding: 0.15 }, fy: { domain: [...Array(rows).keys()], axis: null, padding: 0.2 } },
   };
 }
 
