@@ -205,6 +205,15 @@ def answers(
     return {completion.prompt_id: completion for completion in completions.order_by("-id")}
 
 
+def answered_by_both(*, evaluation: Evaluation) -> QuerySet[Prompt]:
+    """The prompts that candidate and baseline have answered."""
+    found = Prompt.objects.filter(project=evaluation.project_id)
+    for version in (evaluation.candidate_id, evaluation.baseline_id):
+        given = visible().filter(version=version, sample_index=0, run__purpose=EVALUATION)
+        found = found.filter(pk__in=given.values("prompt"))
+    return found
+
+
 def latest_estimates(*, evaluation: Evaluation) -> list[Estimate]:
     """The estimates of the newest estimate run that succeeded; empty before the first."""
     return estimates_by_evaluation(evaluations=[evaluation])[evaluation.pk]

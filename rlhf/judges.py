@@ -9,6 +9,8 @@ import hashlib
 import json
 from typing import Any
 
+from rlhf.learning import verdicts
+from rlhf.learning.configs import JudgeConfig
 from rlhf.models import Judge, ModelVersion, Project
 
 
@@ -26,6 +28,20 @@ def people_judge(*, project: Project) -> Judge:
 def gold_judge(*, project: Project, name: str) -> Judge:
     """The hidden truth of a simulated world; `name` says which, its version included."""
     return _judge(project, Judge.Kind.GOLD, name, {"kind": "gold", "name": name})
+
+
+def configured_judge(*, project: Project, name: str, config: JudgeConfig) -> Judge:
+    """A language model or a verifier as the project's settings have it; a new name is shown for the same judge."""
+    settings = verdicts.settings(config)
+    judge = _judge(project, Judge.Kind(settings["kind"]), name, settings)
+    if judge.name != name[:80]:
+        Judge.objects.filter(pk=judge.pk).update(name=name[:80])
+        judge.name = name[:80]
+    return judge
+
+
+def identity_of_configured(*, config: JudgeConfig) -> str:
+    return identity_of(settings=verdicts.settings(config))
 
 
 def imported_judge(*, project: Project, name: str, declared: dict[str, Any]) -> Judge:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Sum
 
-from rlhf import documents
-from rlhf.evaluations import latest_estimates, visible_verdicts
+from rlhf.evaluations import NotListed, latest_estimates, verdicts_as_of, visible_verdicts
 from rlhf.learning.stats import units as stats
 from rlhf.models import Estimate, Evaluation, EvaluationSnapshot, Judge, Verdict
+from rlhf.overview.document import read
 
 WON, TIED, LOST, UNSETTLED = "won", "tied", "lost", "unsettled"
 OUTCOMES = (WON, TIED, LOST, UNSETTLED)
@@ -58,6 +58,24 @@ class Filters:
     def is_cell(self) -> bool:
         """Whether the list is the whole of a cell: its mean is then the cell's win rate."""
         return not (self.category is not None or self.outcome or self.only_regressions)
+
+
+def frozen(*, snapshot: EvaluationSnapshot) -> QuerySet[Verdict] | None:
+    """The verdicts that a frozen evaluation is of; None where its snapshot doesn't list them."""
+    try:
+        return verdicts_as_of(snapshot=snapshot.verdicts)
+    except NotListed:
+        return None
+
+
+def have_changed(*, evaluation: Evaluation, judge: int, since: QuerySet[Verdict]) -> bool:
+    """Whether other verdicts count now than did then. A verdict never changes: it comes, or is withdrawn."""
+    asked = {"evaluation": evaluation, "judge": judge}
+    counts = [
+        chosen.filter(**asked).order_by().aggregate(num=Count("id"), total=Sum("id"))
+        for chosen in (visible_verdicts(), since)
+    ]
+    return counts[0] != counts[1]
 
 
 def units(*, evaluation: Evaluation, judge: int, verdicts: QuerySet[Verdict] | None = None) -> list[Unit]:
@@ -179,12 +197,11 @@ def cells(*, evaluation: Evaluation, snapshot: EvaluationSnapshot | None) -> lis
     """The numbers of an evaluation: those of a frozen document, or the newest estimates where there is none yet."""
     if snapshot is None:
         return [_estimated(estimate) for estimate in latest_estimates(evaluation=evaluation)]
-    document = documents.content(snapshot=snapshot)
-    names = {judge["id"]: judge["name"] for judge in document["judges"]}
+    document = read(snapshot=snapshot)
     counts = ("split", "num_prompts", "win_rate", "low", "high", "wins", "ties", "losses", "unsettled")
     return [
-        Cell(row["judge"], names.get(row["judge"], ""), **{name: row[name] for name in counts})
-        for row in document["cells"]
+        Cell(row["judge"], document.judges[row["judge"]]["name"], **{name: row[name] for name in counts})
+        for row in document.pieces("cells")
         if row["evaluation"] == evaluation.pk
     ]
 

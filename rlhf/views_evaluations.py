@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 
-from rlhf import documents, pairs
+from rlhf import evaluation_snapshots, pairs
 from rlhf.access import READERS, Access, access
 from rlhf.csv_files import csv_response
-from rlhf.models import Evaluation, EvaluationSnapshot, Judge, Prompt, Split
+from rlhf.evaluations import visible_verdicts
+from rlhf.models import Evaluation, EvaluationSnapshot, Judge, Prompt, Split, Verdict
 from rlhf.pairs import Cell, Filters, Unit
 
 PAGE = 50
 ANY = "*"  # category
+NOW = "now"  # a snapshot: no frozen one, but the verdicts that count at this moment
 CSV_COLUMNS = ("prompt_id", "split", "category", "outcome", "score", "num_verdicts", "prompt")
 CSV_BATCH = 500  # prompts read at a time
 
@@ -28,6 +31,8 @@ class Listing:
     evaluation: Evaluation
     snapshot: EvaluationSnapshot | None  # the one asked for, or the newest
     is_permalink: bool
+    verdicts: QuerySet[Verdict]  # that are listed: those of the snapshot, or those that count now
+    has_changed: bool  # since the snapshot
     judges: list[Judge]
     judge: Judge | None
     filters: Filters
@@ -99,22 +104,33 @@ def listing(request: HttpRequest, here: Access, pk: int) -> Listing:
     """What the query of a request asks for; what means nothing in it is dropped."""
     row = get_object_or_404(Evaluation.objects.select_related("candidate", "baseline"), project=here.project, pk=pk)
     sha256 = request.GET.get("snapshot", "")
-    snapshot = (
-        documents.named(project=here.project, sha256=sha256) if sha256 else documents.newest(project=here.project)
-    )
-    judges = pairs.judges(evaluation=row)
+    is_permalink = sha256 not in ("", NOW)
+    snapshot = evaluation_snapshots.newest(project=here.project)
+    if is_permalink:
+        snapshot = evaluation_snapshots.named(project=here.project, sha256=sha256)
+    then = None if sha256 == NOW or snapshot is None else pairs.frozen(snapshot=snapshot)
+    verdicts = visible_verdicts() if then is None else then
+    judges = pairs.judges(evaluation=row, verdicts=verdicts)
     asked = request.GET.get("judge", "")
+    is_known = bool(judges) and asked in {"", *(str(one.pk) for one in judges)}
+    if then is not None and not is_permalink and not is_known:
+        verdicts, then = visible_verdicts(), None  # of a judge, or of two versions, that are in no document yet
+        judges = pairs.judges(evaluation=row)
     judge = next((one for one in judges if str(one.pk) == asked), judges[0] if judges else None)
     filters = _filters(request, judge)
-    found = pairs.units(evaluation=row, judge=filters.judge)
+    found = pairs.units(evaluation=row, judge=filters.judge, verdicts=verdicts)
     before = pairs.previous_step(evaluation=row)
     lost_since: frozenset[int] = frozenset()
     if filters.only_regressions and before is not None:
-        lost_since = pairs.regressions(now=found, before=pairs.units(evaluation=before, judge=filters.judge))
+        lost_since = pairs.regressions(
+            now=found, before=pairs.units(evaluation=before, judge=filters.judge, verdicts=verdicts)
+        )
     return Listing(
         evaluation=row,
         snapshot=snapshot,
-        is_permalink=bool(sha256),
+        is_permalink=is_permalink,
+        verdicts=verdicts,
+        has_changed=then is not None and pairs.have_changed(evaluation=row, judge=filters.judge, since=then),
         judges=judges,
         judge=judge,
         filters=filters,

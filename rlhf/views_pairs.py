@@ -10,7 +10,6 @@ from django.shortcuts import get_object_or_404, render
 
 from rlhf import lineage, pairs
 from rlhf.access import READERS, access
-from rlhf.evaluations import visible_verdicts
 from rlhf.models import Judge, ModelVersion, Prompt, Verdict
 from rlhf.views_evaluations import listing
 from rlhf.word_diff import MAX_WORDS, word_diff
@@ -38,8 +37,7 @@ def pair(request: HttpRequest, project: str, pk: int, prompt: int) -> HttpRespon
     row = found.evaluation
     question = get_object_or_404(Prompt, project=here.project, pk=prompt)
     verdicts = list(
-        visible_verdicts()
-        .filter(evaluation=row, prompt=question)
+        found.verdicts.filter(evaluation=row, prompt=question)
         .select_related("judge__version", "run", "candidate_completion__run", "baseline_completion__run")
         .order_by("judge_id", "rater", "replicate", "position", "id")[:MAX_VERDICTS]
     )

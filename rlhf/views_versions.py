@@ -6,10 +6,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 
-from rlhf import charts, downloads, lineage, report_cards
+from rlhf import downloads, model_cards, report_cards
 from rlhf.access import READERS, access
-from rlhf.evaluations import estimates_by_evaluation
-from rlhf.models import Evaluation, ModelVersion, ReportCard, Run
+from rlhf.models import ModelVersion, ReportCard
 
 
 def version_list(request: HttpRequest, project: str) -> HttpResponse:
@@ -22,22 +21,25 @@ def version_list(request: HttpRequest, project: str) -> HttpResponse:
 def version_page(request: HttpRequest, project: str, pk: int) -> HttpResponse:
     here = access(request=request, project=project, roles=READERS)
     version = get_object_or_404(
-        ModelVersion.objects.select_related("parent", "promotion", "report_card"), project=here.project, pk=pk
+        ModelVersion.objects.select_related("project", "promotion", "report_card"), project=here.project, pk=pk
     )
-    evaluations = list(
-        Evaluation.objects.filter(project=here.project, candidate=version).select_related("candidate", "baseline")
-    )
-    estimates = estimates_by_evaluation(evaluations=evaluations)
     context = {
         "here": here,
         "project": here.project,
         "version": version,
-        "lineage": lineage.chain(version=version),
+        "card": model_cards.card(version=version),
         "children": version.children.order_by("id"),
-        "made_by": Run.objects.filter(made_version=version).select_related("snapshot").order_by("id").first(),
-        "evaluations": [(row, charts.newest_by_kind(estimates=estimates[row.pk])) for row in evaluations],
     }
     return render(request, "rlhf/version.html", context)
+
+
+def model_card(request: HttpRequest, project: str, pk: int) -> HttpResponse:
+    """README.md of the version."""
+    here = access(request=request, project=project, roles=READERS)
+    version = get_object_or_404(ModelVersion.objects.select_related("project"), project=here.project, pk=pk)
+    text = model_cards.markdown(card=model_cards.card(version=version), project=here.project)
+    headers = {"Content-Disposition": 'attachment; filename="README.md"'}
+    return HttpResponse(text, content_type="text/markdown; charset=utf-8", headers=headers)
 
 
 def report_card(request: HttpRequest, project: str, pk: int) -> HttpResponse:

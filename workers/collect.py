@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from rlhf import completions, evaluation_snapshots, evaluations, judges, runs, s
 from rlhf.completions import NewCompletion
 from rlhf.evaluations import NewVerdict
 from rlhf.learning import tables
-from rlhf.models import DatasetSnapshot, Estimate, ModelVersion, ReportCard, Run
+from rlhf.models import Completion, DatasetSnapshot, Estimate, Judge, ModelVersion, ReportCard, Run, Verdict
 from rlhf.runs import Claim
 from workers import rundir
 
@@ -170,22 +171,38 @@ def _store_completions(run: Run, claim: Claim, path: Path) -> None:
 
 
 def _store_verdicts(run: Run, claim: Claim, path: Path) -> None:
-    """The candidate is a, the baseline b; a reward model sees each answer alone, so there is no position."""
-    assert run.evaluation is not None and run.reward_model is not None
+    """The candidate is a, the baseline b. What a language model said in each order is a verdict of its own; a pair of
+    which one can't be read has none, or the place would count."""
+    assert run.evaluation is not None
+    judge = run.judge
+    if judge is None:  # asked for before runs named their judge
+        assert run.reward_model is not None
+        judge = judges.reward_judge(version=run.reward_model)
     pairs = rundir.pairs(run=run)
     new = (
-        NewVerdict(
-            prompt_id=row["prompt_id"],
-            candidate_completion_id=pairs[row["pair_id"]][0].pk,
-            baseline_completion_id=pairs[row["pair_id"]][1].pk,
-            score=_score(row["score_a"], row["score_b"]),
-            candidate_reward=row["score_a"],
-            baseline_reward=row["score_b"],
-        )
+        verdict
         for row in tables.read_table(path, tables.JUDGE_ROWS)
+        for verdict in _verdicts(row, judge, *pairs[row["pair_id"]])
     )
-    judge = judges.reward_judge(version=run.reward_model)
     evaluations.record_verdicts(evaluation=run.evaluation, judge=judge, verdicts=new, run=run, attempt=claim.attempt)
+
+
+def _verdicts(row: dict[str, Any], judge: Judge, candidate: Completion, baseline: Completion) -> list[NewVerdict]:
+    found = NewVerdict(candidate.prompt_id, candidate.pk, baseline.pk, _score(row["score_a"], row["score_b"]))
+    if judge.kind == Judge.Kind.REWARD_MODEL:  # it sees each answer alone, so there is no position
+        return [replace(found, candidate_reward=row["score_a"], baseline_reward=row["score_b"])]
+    if not row["winner_ab"]:
+        return [found]
+    if "unreadable" in (row["winner_ab"], row["winner_ba"]):
+        return []
+    return [
+        replace(found, score=row["score_ab"], position=Verdict.Position.CANDIDATE_FIRST, note=_note(row["said_ab"])),
+        replace(found, score=row["score_ba"], position=Verdict.Position.BASELINE_FIRST, note=_note(row["said_ba"])),
+    ]
+
+
+def _note(said: str) -> str:
+    return said.replace("\0", "")  # PostgreSQL stores no NUL character
 
 
 def _score(candidate: float, baseline: float) -> float:

@@ -11,7 +11,7 @@ from annotate import batches
 from annotate.models import Protocol, Task
 from rlhf import completions, evaluations, versions
 from rlhf.models import Estimate, Evaluation, Judge, ModelVersion, Project, Prompt, Run, Split, Verdict
-from workers import choice
+from workers import choice, judging
 from workers.turn import Turn, ask, is_asked, made_snapshot, succeeded, version_named
 
 
@@ -76,16 +76,10 @@ def _has_answered(turn: Turn, version: ModelVersion) -> bool:
 
 
 def _is_judged(turn: Turn, evaluation: Evaluation) -> bool:
-    reward = turn.configuration("reward")
-    run = ask(
-        turn,
-        Run.Kind.JUDGE,
-        f"judge/{turn.iteration}/{evaluation.candidate.name}-{evaluation.baseline.name}",
-        configuration={name: reward[name] for name in ("engine", "text") if name in reward},
-        reward_model=version_named(turn, f"rm{turn.iteration}"),
-        evaluation=evaluation,
-    )
-    return run is not None
+    """By the reward model of the round; what other judges say is not waited for."""
+    reward = version_named(turn, f"rm{turn.iteration}")
+    assert reward is not None  # the candidate was trained against it
+    return judging.by_reward_model(turn, evaluation, reward) is not None
 
 
 def _is_compared(turn: Turn, evaluation: Evaluation) -> bool:

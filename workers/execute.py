@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 BEAT_S = 1.0
 POLL_S = 0.02
 GRACE_S = 15.0  # for a child to write its checkpoint after SIGTERM
-RELATED = ("policy", "reward_model", "sft", "snapshot", "demonstrations", "evaluation")
+RELATED = ("policy", "reward_model", "sft", "snapshot", "demonstrations", "evaluation", "judge")
 BAD_INPUT = 2  # exit codes: docs/run_folder.md
 STALL_S: dict[str, float] = {
     Run.Kind.ESTIMATE: 600.0,

@@ -15,7 +15,7 @@ from rlhf.learning.evaluation.cells import cells, estimate_row
 from rlhf.learning.evaluation.document import canonical, document
 
 DOCUMENT = "document.json"
-NUM_PIECES = 7  # that are announced
+NUM_PIECES = 8  # that are announced
 
 
 @dataclass
@@ -47,7 +47,7 @@ def run(folder: Path, config: EstimateConfig) -> None:
     progress.begin("verdicts")
     found = frozen.read(folder / "data" / "verdicts.parquet")
     progress.begin("win rates")
-    rates = cells(found, config.confidence)
+    rates = cells(found, config)
     tables.write_table(folder / "rows.parquet", tables.ESTIMATE_ROWS, [estimate_row(cell) for cell in rates])
     outputs = {"rows.parquet": tables.sha256(folder / "rows.parquet")}
     if config.versions:

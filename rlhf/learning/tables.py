@@ -157,6 +157,10 @@ JUDGE_ROWS = pa.schema(
         ("probability", FLOAT),
         ("winner_ab", TEXT),
         ("winner_ba", TEXT),
+        ("score_ab", FLOAT),
+        ("score_ba", FLOAT),
+        ("said_ab", TEXT),
+        ("said_ba", TEXT),
     ]
 )
 ESTIMATE_ROWS = pa.schema(

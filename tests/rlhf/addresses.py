@@ -12,7 +12,7 @@ def address(name: str, project: Project) -> str:
         names["pk"] = Run.objects.get(kind="ppo").pk
     elif name == "report-card":
         names["pk"] = ReportCard.objects.get().version_id
-    elif name in ("version", "weights"):
+    elif name in ("version", "weights", "model-card"):
         names["pk"] = evaluations.Evaluation.objects.get().candidate_id
     elif name in ("evaluation", "pairs-csv", "pair"):
         names["pk"] = evaluations.Evaluation.objects.get().pk

@@ -20,6 +20,7 @@ from tests.rlhf.rows import member, prompts, snapshot, version
 PAGES = (
     "project", "project-now", "project-judging", "runs", "runs-live", "run", "run-live", "run-samples", "versions",
     "version", "datasets", "prompts", "try", "evaluation", "pairs-csv", "pair", "label-progress", "report-card",
+    "model-card",
 )  # fmt: skip
 MANAGER_PAGES = ("people",)
 MANAGER_POSTS = ("cancel-run", "retry-run", "switch-loop", "prompts", "people")
@@ -56,7 +57,19 @@ def test_only_managers_change_things(name, client, judged, researcher, labeler, 
 
 
 @pytest.mark.parametrize(
-    "name", ["run", "run-live", "run-samples", "version", "evaluation", "pairs-csv", "pair", "weights", "report-card"]
+    "name",
+    [
+        "run",
+        "run-live",
+        "run-samples",
+        "version",
+        "evaluation",
+        "pairs-csv",
+        "pair",
+        "weights",
+        "report-card",
+        "model-card",
+    ],
 )
 def test_rows_of_another_project_are_missing(name, client, judged, other_project, researcher):
     Membership.objects.create(project=other_project, user=researcher, role="manager", pseudonym="x")

@@ -2,16 +2,17 @@
 
 import csv
 import io
-import json
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from rlhf import evaluations, judges, pairs, views_evaluations
 from rlhf.learning.stats.win_rates import win_rate
-from rlhf.models import EvaluationSnapshot, Judge, Prompt, Run, Verdict
+from rlhf.models import EvaluationSnapshot, Judge, Prompt, Verdict
 from rlhf.word_diff import MAX_WORDS, word_diff
-from tests.rlhf.rows import answer, prompts, run, snapshot, verdict, version
+from tests.rlhf import documents
+from tests.rlhf.rows import answer, prompts, run, verdict, version
 
 FIRST, SECOND = Verdict.Position.CANDIDATE_FIRST, Verdict.Position.BASELINE_FIRST
 
@@ -35,19 +36,16 @@ def page(client, evaluation, **query):
     return client.get(reverse("evaluation", args=["tulip", evaluation.pk]), query)
 
 
-def freeze(evaluation, judge, **fields) -> EvaluationSnapshot:
+def freeze(evaluation, judge) -> EvaluationSnapshot:
     rows = list(Verdict.objects.filter(evaluation=evaluation, judge=judge))
     rate = win_rate([row.prompt_id for row in rows], [row.score for row in rows])
-    counts = {"wins": 1, "ties": 1, "losses": 1, "unsettled": 1}
-    cell = {
-        "evaluation": evaluation.pk, "judge": judge.pk, "split": "all", "num_prompts": rate.num_prompts,
-        "win_rate": rate.win_rate, "low": rate.low, "high": rate.high, **counts, **fields,
-    }  # fmt: skip
-    document = json.dumps({"format": 1, "judges": [{"id": judge.pk, "name": judge.name}], "cells": [cell]})
-    return EvaluationSnapshot.objects.create(
-        project=evaluation.project, verdicts=snapshot(evaluation.project), run=run(evaluation.project, "estimate"),
-        attempt=1, document=document, sha256="e" * 64,
+    cell = documents.cell(
+        evaluation.pk, evaluation.candidate_id, evaluation.baseline_id, judge.pk, split="all", low=rate.low,
+        high=rate.high, num_prompts=rate.num_prompts, win_rate=rate.win_rate,
     )  # fmt: skip
+    versions = [documents.version(evaluation.candidate_id, "v1", 1), documents.version(evaluation.baseline_id, "v0", 0)]
+    known = [documents.judge(judge.pk, judge.name, judge.kind)]
+    return documents.store(evaluation.project, documents.document(versions=versions, judges=known, cells=[cell]))
 
 
 def test_a_prompt_is_one_pair_however_often_it_was_judged(both_orders, llm):
@@ -123,14 +121,46 @@ def test_the_page_says_that_it_is_the_number_or_that_verdicts_have_changed(clien
     assert "Verdicts have changed" in body and "Exactly the number" not in body
 
 
+def test_a_frozen_number_lists_the_verdicts_it_was_frozen_with_whatever_came_later(
+    client, both_orders, llm, researcher
+):
+    frozen = freeze(both_orders, llm)
+    ids = [row.pk for row in Verdict.objects.order_by("id")]
+    frozen.verdicts.parameters = {"verdicts": {"runs": [], "spans": [[ids[0], ids[-1]]]}}
+    frozen.verdicts.save()
+    client.force_login(researcher)
+    assert not page(client, both_orders).context["listing"].has_changed
+    third = prompts(both_orders.project, 4)[2]
+    Verdict.objects.filter(prompt=third).update(withdrawn_at=timezone.now())
+    for query in ({}, {"snapshot": frozen.sha256}):
+        listing = page(client, both_orders, **query).context["listing"]
+        assert (len(listing.units), listing.reproduces, listing.has_changed) == (4, True, True)
+    body = page(client, both_orders).content.decode()
+    assert "Exactly the number: these 4 pairs" in body and "Verdicts have come or gone" in body
+    now = page(client, both_orders, snapshot="now").context["listing"]
+    assert (len(now.units), now.reproduces) == (3, False)
+    assert client.get(reverse("pair", args=["tulip", both_orders.pk, third.pk])).status_code == 200
+    assert client.get(reverse("pair", args=["tulip", both_orders.pk, third.pk]), {"snapshot": "now"}).status_code == 404
+
+
+def test_a_judge_that_is_in_no_document_yet_has_its_list(client, both_orders, llm, researcher):
+    frozen = freeze(both_orders, llm)
+    frozen.verdicts.parameters = {"verdicts": {"runs": [], "spans": [[1, Verdict.objects.latest("id").pk]]}}
+    frozen.verdicts.save()
+    people = judges.people_judge(project=both_orders.project)
+    verdict(both_orders, people, prompts(both_orders.project, 4)[0], 1.0, rater="ann")
+    client.force_login(researcher)
+    context = page(client, both_orders, judge=people.pk).context
+    assert len(context["rows"]) == 1 and context["listing"].cell is None
+    assert page(client, both_orders).context["listing"].judge == llm
+
+
 def test_an_evaluation_that_nobody_froze_is_missing(client, both_orders, llm, researcher):
     frozen = freeze(both_orders, llm)
     client.force_login(researcher)
-    assert page(client, both_orders, snapshot=frozen.sha256[:12]).status_code == 200
+    assert page(client, both_orders, snapshot=frozen.sha256).status_code == 200
     for name in ("eee", "f" * 64, "' OR 1=1 --"):
         assert page(client, both_orders, snapshot=name).status_code == 404
-    Run.objects.filter(pk=frozen.run_id).update(state=Run.State.FAILED)
-    assert page(client, both_orders, snapshot=frozen.sha256).status_code == 404
 
 
 def test_the_csv_is_the_whole_list_and_runs_nothing(client, both_orders, researcher, monkeypatch):

@@ -10,6 +10,7 @@ from django.db.models import Count, Max, Min, Q
 
 from annotate.models import Protocol, Submission, Task
 from rlhf.models import Project, Run
+from workers import overview
 
 # (kind, purpose) of a run -> its stage; the order is the order on screen.
 STAGES = (
@@ -68,7 +69,7 @@ class Stage:
 def read(*, project: Project, now: datetime) -> list[Stage]:
     """Every stage that has begun, in the order of the loop."""
     found: dict[tuple[int, str], Stage] = {}
-    for run in project.runs.exclude(purpose="try").order_by("id"):
+    for run in project.runs.exclude(purpose__in=("try", overview.PURPOSE)).order_by("id"):
         name = _stage_of(run)
         _add_run(found.setdefault((run.iteration, name), Stage(name, run.iteration)), run, now)
     for name, iteration, stage in _people(project, now):

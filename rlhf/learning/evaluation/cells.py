@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from rlhf.learning.configs import EstimateConfig
 from rlhf.learning.evaluation.units import LOSS, TIE, UNSETTLED, WIN, Ints
 from rlhf.learning.evaluation.verdicts import SPLITS, Verdicts
-from rlhf.learning.stats.intervals import Estimate, clustered_mean, p_of_one_half
+from rlhf.learning.stats.intervals import Estimate, clustered_mean
+from rlhf.learning.stats.multiplicity import paired_test
+from rlhf.learning.stats.planner import prompts_needed
 
 Row = dict[str, Any]
 
@@ -29,7 +32,7 @@ class Cell:
     verdicts: Ints  # (3,) verdicts won, tied, lost
 
 
-def cells(verdicts: Verdicts, confidence: float) -> list[Cell]:
+def cells(verdicts: Verdicts, config: EstimateConfig) -> list[Cell]:
     """Every cell that has a verdict, by evaluation, judge and split ("all" takes both splits together)."""
     table = verdicts.units
     sides = np.stack([verdicts.score > 0.5, verdicts.score == 0.5, verdicts.score < 0.5])
@@ -40,7 +43,7 @@ def cells(verdicts: Verdicts, confidence: float) -> list[Cell]:
             index = table.members(evaluation, judge, split)
             if not index.size:
                 continue
-            rate = clustered_mean(table.score[index], table.prompt[index], confidence)
+            rate = clustered_mean(table.score[index], table.prompt[index], config.confidence)
             found.append(
                 Cell(
                     evaluation=evaluation,
@@ -49,7 +52,7 @@ def cells(verdicts: Verdicts, confidence: float) -> list[Cell]:
                     judge=judge,
                     split=split,
                     rate=rate,
-                    p=p_of_one_half(rate),
+                    p=paired_test(table.score[index], config.seed),
                     outcomes=np.bincount(table.outcome[index], minlength=4),
                     verdicts=of_unit[index].sum(axis=0).astype(np.int64),
                 )
@@ -77,7 +80,7 @@ def estimate_row(cell: Cell) -> Row:
     }
 
 
-def document_row(cell: Cell) -> Row:
+def document_row(cell: Cell, confidence: float) -> Row:
     """The cell in the shape of document.json, where all four outcomes count prompts."""
     return {
         "evaluation": cell.evaluation,
@@ -96,5 +99,7 @@ def document_row(cell: Cell) -> Row:
         "low": cell.rate.low,
         "high": cell.rate.high,
         "p": cell.p,
-        "needed": None,
+        "needed": prompts_needed(
+            cell.rate.mean, cell.rate.standard_error, cell.rate.num_clusters, confidence=confidence
+        ),
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rlhf.learning.evaluation.cells import Cell
 from rlhf.learning.evaluation.verdicts import UnitTable
+from rlhf.learning.stats import multiplicity
 
 Row = dict[str, Any]
 MOST = 200  # regressions in a document
@@ -25,6 +26,17 @@ def steps(versions: Sequence[Row], cells: Sequence[Cell], judge: int) -> list[Ce
         if cell.candidate not in newest or theirs > number[newest[cell.candidate].baseline]:
             newest[cell.candidate] = cell
     return sorted(newest.values(), key=lambda cell: number[cell.candidate])
+
+
+def verdicts(chains: Mapping[int, Sequence[Cell]], confidence: float) -> list[Row]:
+    """Every step of every judge's chain in words: better, worse or open, whatever is still to come."""
+    found = []
+    for judge, cells in chains.items():
+        named = multiplicity.chain([cell.rate.mean for cell in cells], [cell.p for cell in cells], confidence)
+        for cell, step in zip(cells, named, strict=True):
+            sides = {"evaluation": cell.evaluation, "candidate": cell.candidate, "baseline": cell.baseline}
+            found.append({"judge": judge, **sides, **vars(step)})
+    return found
 
 
 def regressions(table: UnitTable, chains: Sequence[Sequence[Cell]]) -> list[Row]:

@@ -38,6 +38,7 @@ def controls(verdicts: Verdicts, cells: Sequence[Cell], config: EstimateConfig) 
                 "style": vars(made.style),
                 "length_ratio": made.length_ratio,
                 "differs": made.differs,
+                "overlap": made.overlap,
             }
         )
     return found

@@ -18,6 +18,7 @@ from rlhf.learning.evaluation.alarms import alarms
 from rlhf.learning.evaluation.cells import Cell, document_row
 from rlhf.learning.evaluation.controls import controls
 from rlhf.learning.evaluation.positions import positions
+from rlhf.learning.evaluation.rankings import ranking
 from rlhf.learning.evaluation.rewards import rewards
 from rlhf.learning.evaluation.slices import slices
 from rlhf.learning.evaluation.verdicts import Verdicts
@@ -33,7 +34,9 @@ def document(verdicts: Verdicts, cells: Sequence[Cell], config: EstimateConfig, 
     versions, judges = parties.versions(verdicts, config), parties.judges(verdicts, config)
     chains = {judge["id"]: chain.steps(versions, cells, judge["id"]) for judge in judges}
     on_piece("slices")
-    shown, num_hidden = slices(table, cells, confidence)
+    shown, num_hidden = slices(table, cells, config)
+    on_piece("rankings")
+    ranked = [ranking(table, judge, versions, chains[judge["id"]], config) for judge in judges]
     on_piece("controls")
     controlled = controls(verdicts, cells, config)
     on_piece("agreement")
@@ -50,11 +53,11 @@ def document(verdicts: Verdicts, cells: Sequence[Cell], config: EstimateConfig, 
         "num_verdicts": len(verdicts),
         "versions": versions,
         "judges": judges,
-        "cells": [document_row(cell) for cell in cells],
+        "cells": [document_row(cell, confidence) for cell in cells],
         "slices": shown,
         "hidden_slices": num_hidden,
-        "chain": [],
-        "rankings": [],
+        "chain": chain.verdicts(chains, confidence),
+        "rankings": ranked,
         "controls": controlled,
         "positions": positions(verdicts, judges, confidence),
         "agreement": agreement,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from rlhf.learning.configs import EstimateConfig
 from rlhf.learning.evaluation.cells import Cell
+from rlhf.learning.evaluation.units import Floats
 from rlhf.learning.evaluation.verdicts import UnitTable
 from rlhf.learning.stats.intervals import clustered_mean
+from rlhf.learning.stats.multiplicity import benjamini_hochberg, paired_test, shrunk
 
 Row = dict[str, Any]
 FEWEST = 20  # prompts of a slice that is shown
 
 
-def slices(table: UnitTable, cells: Sequence[Cell], confidence: float) -> tuple[list[Row], int]:
+def slices(table: UnitTable, cells: Sequence[Cell], config: EstimateConfig) -> tuple[list[Row], int]:
     """The slices of every held-out cell, by category, and how many were too small to show."""
     shown: list[Row] = []
     num_hidden = 0
@@ -24,25 +27,36 @@ def slices(table: UnitTable, cells: Sequence[Cell], confidence: float) -> tuple[
             continue
         index = table.members(cell.evaluation, cell.judge, "held_out")
         codes = table.category.codes[index]
-        for code in np.unique(codes).tolist():
-            category, own = table.category.values[code], index[codes == code]
-            if category and own.size < FEWEST:
-                num_hidden += 1
-            elif category:
-                shown.append(_slice(table, cell, category, own, confidence))
+        parts = {table.category.values[code]: index[codes == code] for code in np.unique(codes).tolist()}
+        named = {category: own for category, own in parts.items() if category}
+        large = {category: own for category, own in named.items() if own.size >= FEWEST}
+        num_hidden += len(named) - len(large)
+        scores = {category: table.score[own] for category, own in large.items()}
+        shown += _slices(cell, scores, config)
     return shown, num_hidden
 
 
-def _slice(table: UnitTable, cell: Cell, category: str, index: np.ndarray[Any, Any], confidence: float) -> Row:
-    rate = clustered_mean(table.score[index], table.prompt[index], confidence)
-    return {
-        "evaluation": cell.evaluation,
-        "judge": cell.judge,
-        "category": category,
-        "num_prompts": rate.num_clusters,
-        "win_rate": rate.mean,
-        "low": rate.low,
-        "high": rate.high,
-        "shrunk": None,
-        "q": None,
-    }
+def _slices(cell: Cell, scores: Mapping[str, Floats], config: EstimateConfig) -> list[Row]:
+    """Of one cell, with the false discovery rate held and the rates drawn to the cell's over these slices together."""
+    rates = [clustered_mean(own, np.arange(own.size), config.confidence) for own in scores.values()]
+    q = benjamini_hochberg([paired_test(own, config.seed) for own in scores.values()])
+    drawn = shrunk(
+        [rate.mean for rate in rates],
+        [rate.standard_error for rate in rates],
+        [rate.num_clusters for rate in rates],
+        cell.rate.mean,
+    )
+    return [
+        {
+            "evaluation": cell.evaluation,
+            "judge": cell.judge,
+            "category": category,
+            "num_prompts": rate.num_clusters,
+            "win_rate": rate.mean,
+            "low": rate.low,
+            "high": rate.high,
+            "shrunk": float(drawn[place]),
+            "q": float(q[place]),
+        }
+        for place, (category, rate) in enumerate(zip(scores, rates, strict=True))
+    ]

@@ -18,9 +18,11 @@ from scipy.special import stdtrit
 
 from rlhf.learning.stats.comparisons import Connection, Table, connection
 
-MAX_STEPS = 40
+MAX_STEPS = 30  # a lead without end grows by 1 a step and has then not got far enough to look as if it had ended
 LONGEST_STEP = 3.0  # of a strength: Newton overshoots where probabilities saturate
 CLOSE = 1e-5  # a Newton step this short leaves an error of its square
+RIDGE = 1e-13  # of the number of judgments, added to the curvature: resamples without a finite fit stay solvable
+NUMBERS_AT_ONCE = 2**22  # of the Hessians of one batch of resamples: bounds the memory of many versions
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -118,8 +120,8 @@ def gap(fitted: Fit, candidate: int, baseline: int, confidence: float = 0.95) ->
 def resample(table: Table, fitted: Fit, num: int = 1_000, seed: int = 0) -> Resamples:
     """Refit `num` times on as many prompts drawn with replacement, from the fitted strengths on.
 
-    The weights of all resamples are one matrix (B, P), sums of scores one product with the table, and the fits one
-    batched Newton iteration: memory B x max(P, Q, M^2) numbers, time B M^3. The same seed gives the same resamples.
+    The weights of all resamples are one matrix (B, P), sums of scores one product with the table, and the fits
+    batched Newton iterations: memory B x max(P, Q) numbers, time B M^3. The same seed gives the same resamples.
     """
     weights = _weights(table.num_prompts, num, seed)
     points = weights @ table.scores
@@ -127,11 +129,14 @@ def resample(table: Table, fitted: Fit, num: int = 1_000, seed: int = 0) -> Resa
     modelled = fitted.tie_parameter is not None
     ties = weights @ _tied(table).sum(axis=1) if modelled else np.zeros(num)
     sums = _Sums(points, counts, ties)
-    whole = _strongly_connected(table, sums)
-    sums = sums.only(whole)
-    start = np.repeat(fitted.strengths[None], len(sums.ties), axis=0)
-    strengths, _, ended = _newton(table, sums, start, np.full(len(start), np.log(fitted.tie_parameter or 1.0)))
-    return Resamples(strengths[ended], num - int(ended.sum()))
+    sums = sums.only(_strongly_connected(table, sums))
+    found = np.zeros((0, len(fitted.versions)))
+    for rows in np.array_split(np.arange(len(sums.ties)), max(1, num * len(fitted.versions) ** 2 // NUMBERS_AT_ONCE)):
+        start = np.repeat(fitted.strengths[None], len(rows), axis=0)
+        log_ties = np.full(len(rows), np.log(fitted.tie_parameter or 1.0))
+        strengths, _, ended = _newton(table, sums.only(rows), start, log_ties)
+        found = np.concatenate([found, strengths[ended]])
+    return Resamples(found, num - len(found))
 
 
 def _tied(table: Table) -> Floats:
@@ -229,10 +234,11 @@ def _slopes(table: Table, incidence: Floats, sums: _Sums, strengths: Floats, log
     curvature = np.zeros((len(strengths), size + 1, size + 1))
     curvature[:, table.first, table.second] = curvature[:, table.second, table.first] = -bend
     own = bend @ np.abs(incidence)  # (B, M)
-    curvature[:, np.arange(size), np.arange(size)] = own
+    ridge = RIDGE * sums.counts.sum(axis=1)
+    curvature[:, np.arange(size), np.arange(size)] = own + ridge[:, None]
     curvature[:, :size, :size] += (own.mean(axis=1) / size)[:, None, None]
     curvature[:, :-1, -1] = curvature[:, -1, :-1] = (-sums.counts * tie * margin / 2) @ incidence
-    curvature[:, -1, -1] = np.where(modelled, (sums.counts * tie * (1 - tie)).sum(axis=1), 1)
+    curvature[:, -1, -1] = np.where(modelled, (sums.counts * tie * (1 - tie)).sum(axis=1) + ridge, 1)
     return gradient, curvature
 
 

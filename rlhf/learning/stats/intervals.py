@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri, stdtr, stdtrit  # quantiles; scipy.stats takes ten times as long to import
+from scipy.special import ndtri, stdtrit  # quantiles; scipy.stats takes ten times as long to import
 
 from rlhf.learning.stats.units import from_half, mean_deviation
 
@@ -59,18 +59,6 @@ def clustered_mean(values: ArrayLike, clusters: ArrayLike, confidence: float = 0
     )
 
 
-def p_of_one_half(estimate: Estimate) -> float:
-    """Two-sided p of "the mean is one half", by the rule that made the interval: p < .05 where 95 % leave one half out.
-
-    Student's t on the clusters, or the score test (which Wilson's interval inverts) at the effective size.
-    """
-    mean = estimate.mean - 0.5
-    by_score, effective = _rule(mean, estimate.standard_error, estimate.num_clusters)
-    if by_score:
-        return float(2 * ndtr(-abs(mean) * 2 * math.sqrt(effective)))
-    return float(2 * stdtr(estimate.num_clusters - 1, -abs(mean) / estimate.standard_error))
-
-
 def interval(mean: float, standard_error: float, num_clusters: int, confidence: float = 0.95) -> tuple[float, float]:
     """The interval that `clustered_mean` gives, for a rate and standard error that come from elsewhere."""
     low, high = _interval(mean - 0.5, standard_error, num_clusters, confidence)
@@ -93,22 +81,16 @@ def _standard_error(residuals: NDArray[np.float64], index: NDArray[np.intp]) -> 
 def _interval(mean: float, standard_error: float, num_clusters: int, confidence: float) -> tuple[float, float]:
     """Bounds as deviations from one half; `mean` is one too."""
     share = (1 + confidence) / 2
-    by_score, effective = _rule(mean, standard_error, num_clusters)
-    if by_score:
-        middle, half = _wilson_around_half(mean, effective, float(ndtri(share)))
-    else:
-        middle, half = mean, float(stdtrit(num_clusters - 1, share)) * standard_error
-    return max(middle - half, -0.5), min(middle + half, 0.5)
-
-
-def _rule(mean: float, standard_error: float, num_clusters: int) -> tuple[bool, float]:
-    """Whether t can't be trusted, and the effective size that the score test then takes. `mean` less one half."""
     variance = 0.25 - mean * mean  # of one yes-or-no unit with this rate
     # Graded scores and ties vary less than yes-or-no units, but so few clusters can't prove it: cap at their number.
     noise = 1e-12  # rounding of equal rows, no spread
     effective = min(num_clusters, variance / standard_error**2) if standard_error > noise else num_clusters
     extreme = effective * (0.5 - abs(mean)) < FEW_EVENTS
-    return num_clusters < FEW_CLUSTERS or standard_error <= noise or extreme, max(effective, 1.0)
+    if num_clusters < FEW_CLUSTERS or standard_error <= noise or extreme:
+        middle, half = _wilson_around_half(mean, max(effective, 1.0), float(ndtri(share)))
+    else:
+        middle, half = mean, float(stdtrit(num_clusters - 1, share)) * standard_error
+    return max(middle - half, -0.5), min(middle + half, 0.5)
 
 
 def _wilson_around_half(mean: float, size: float, z: float) -> tuple[float, float]:

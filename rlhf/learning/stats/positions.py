@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, stdtrit
-
-from rlhf.learning.stats.units import Verdict
 
 HALF = 0.5  # of an observation, added to each side (Haldane, Anscombe): a lean without exception stays finite
 Floats = NDArray[np.float64]
@@ -70,28 +66,6 @@ def position(
         low=bias - half,
         high=bias + half,
     )
-
-
-def positions(verdicts: Iterable[Verdict], confidence: float = 0.95) -> dict[int, Position]:
-    """By judge id, over all its evaluations; a judge that never saw a pair in both orders has no entry.
-
-    A pair is one (evaluation, prompt, rater, replicate); several verdicts of one order (several pairs of answers to
-    one prompt) count by their mean.
-    """
-    pairs: dict[tuple[int, int, int, str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for one in verdicts:
-        key = (one.judge_id, one.evaluation_id, one.prompt_id, one.rater, one.replicate)
-        pairs[key][one.position].append(one.score)
-    rows: dict[int, list[tuple[int, float, float]]] = defaultdict(list)
-    for key in sorted(pairs):
-        orders = pairs[key]
-        if {"candidate_first", "baseline_first"} <= orders.keys():
-            first, second = (math.fsum(v) / len(v) for v in (orders["candidate_first"], orders["baseline_first"]))
-            rows[key[0]].append((key[2], first, second))
-    return {
-        judge: position([r[0] for r in found], [r[1] for r in found], [r[2] for r in found], confidence)
-        for judge, found in rows.items()
-    }
 
 
 def _bias(first: Floats, second: Floats, labels: NDArray[np.generic]) -> tuple[float, float, int]:

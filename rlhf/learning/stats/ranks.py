@@ -93,12 +93,14 @@ def quasi_variances(covariance: Floats) -> Floats:
     Least squares of ln(q_i + q_j) - ln v_ij over pairs (Firth & de Menezes 2004, Biometrika 91, section 3), q kept
     above 0. Exact for three versions where such q exist; two versions share their variance evenly.
 
-    covariance: (M, M) of the strengths in any gauge. Raises ValueError for one version, or a contrast without variance.
+    covariance: (M, M) of the strengths in any gauge; a contrast without variance (two versions that always tie) is
+    given a millionth of the largest. Raises ValueError for one version, or if no contrast has a variance.
     """
     one, other = np.triu_indices(len(covariance), k=1)
     variances = _contrast_variances(covariance, one, other)
-    if not len(one) or not (variances > 0).all():
-        raise ValueError("quasi-variances: expected two or more versions and a variance above 0 for every contrast")
+    if not len(one) or not variances.max() > 0:
+        raise ValueError("quasi-variances: expected two or more versions and a variance above 0 of some contrast")
+    variances = np.maximum(variances, 1e-6 * variances.max())
     if len(covariance) == 2:
         return np.repeat(variances / 2, 2)
     start = np.log(np.maximum(np.diag(covariance), variances.min() / 4))
@@ -126,7 +128,7 @@ def comparison_half_widths(fitted: Fit, confidence: float = 0.95) -> Floats:
     """
     one, other = np.triu_indices(len(fitted.versions), k=1)
     errors = np.sqrt(_contrast_variances(fitted.covariance, one, other))
-    if not (errors > 0).all():
+    if not errors.max() > 0:
         return np.zeros(len(fitted.versions))
     roots = np.sqrt(quasi_variances(fitted.covariance))
     t = float(stdtrit(fitted.num_prompts - 1, (1 + confidence) / 2))
@@ -144,10 +146,10 @@ def rank_sets(fitted: Fit, resamples: Resamples, confidence: float = 0.95) -> li
     """
     size = len(fitted.versions)
     one, other = np.triu_indices(size, k=1)
-    errors = np.sqrt(_contrast_variances(fitted.covariance, one, other))
+    errors = np.maximum(np.sqrt(_contrast_variances(fitted.covariance, one, other)), 1e-12)
     gaps = fitted.strengths[one] - fitted.strengths[other]
     away = np.abs(resamples.strengths[:, one] - resamples.strengths[:, other] - gaps)
-    largest = (away / np.maximum(errors, 1e-12)).max(axis=1)
+    largest = (away / errors).max(axis=1)
     largest = np.concatenate([largest, np.full(resamples.num_failed, np.inf)])
     place = min(int(np.ceil(confidence * (len(largest) + 1))), len(largest)) - 1
     critical = _with_few_prompts(float(np.sort(largest)[place]), fitted.num_prompts)

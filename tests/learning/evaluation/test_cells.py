@@ -90,11 +90,9 @@ def test_only_one_person_in_both_orders_can_leave_a_prompt_unsettled() -> None:
     assert units(zero, np.array(["ann", "bea"]), orders, zero, scores).outcome.tolist() == [OUTCOMES.index("tie")]
 
 
-def test_p_falls_below_five_percent_exactly_where_the_interval_leaves_one_half_out(tmp_path: Path) -> None:
-    for num_wins in (14, 20, 26, 27, 28, 34):
-        rows = [verdict(1, 7, prompt, float(prompt < num_wins)) for prompt in range(40)]
-        cell = document(tmp_path / str(num_wins), rows)["cells"][0]
-        assert (cell["p"] < 0.05) == (not cell["low"] <= 0.5 <= cell["high"])
-        # t of a proportion with n - 1, by hand: (27/40 - .5) / sqrt(.675 * .325 / 39) = 2.333, p = .0249 at 39 degrees
-        if num_wins == 27:
-            assert cell["p"] == pytest.approx(0.0249, abs=1e-4)
+def test_p_and_the_prompts_needed_are_those_of_the_unit_scores(tmp_path: Path) -> None:
+    [cell, _] = document(tmp_path, [verdict(1, 7, prompt, float(prompt < 27)) for prompt in range(40)])["cells"]
+    # By hand: t = (27/40 - .5) / sqrt(.675 * .325 / 39) = 2.333 with 39 degrees of freedom.
+    assert cell["p"] == pytest.approx(0.0249, abs=1e-4)
+    # (1.96 sqrt(.225 + .175^2) + .8416 sqrt(.225))^2 / .175^2 with .225 = .675 * .325 * 40 / 39: 63.8
+    assert cell["needed"] == 64

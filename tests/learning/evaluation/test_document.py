@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from pathlib import Path
 
@@ -99,6 +100,37 @@ def test_slices_under_twenty_held_out_prompts_are_hidden_and_counted(tmp_path: P
     found = document(tmp_path, rows)
     assert [(row["category"], row["num_prompts"], row["win_rate"]) for row in found["slices"]] == [("chat", 20, 0.5)]
     assert found["hidden_slices"] == 1
+
+
+def test_slices_share_their_false_discoveries_and_are_drawn_to_the_rate_of_all(tmp_path: Path) -> None:
+    rows = [
+        *(verdict(1, 7, prompt, float(prompt % 10 > 0), category="chat") for prompt in range(40)),  # 90 %
+        *(verdict(1, 7, prompt, float(prompt % 2), category="code") for prompt in range(40, 80)),
+    ]
+    chat, code = document(tmp_path, rows)["slices"]
+    assert [chat["win_rate"], code["win_rate"]] == pytest.approx([0.9, 0.5])
+    assert 0.7 < chat["shrunk"] < 0.9 and 0.5 < code["shrunk"] < 0.7
+    assert chat["q"] < 1e-6 and code["q"] == 1.0
+
+
+def test_a_chain_says_better_only_after_holm_and_refuses_in_words(tmp_path: Path) -> None:
+    rows = [verdict(1, 7, prompt, float(prompt < 55)) for prompt in range(60)]
+    rows += [verdict(2, 7, prompt, float(prompt < 31)) for prompt in range(60)]
+    found = document(tmp_path, rows)
+    assert [(row["candidate"], row["verdict"]) for row in found["chain"]] == [(11, "better"), (12, "open")]
+    assert all(row["p_holm"] >= row["p"] for row in found["chain"])
+    [ranking] = found["rankings"]
+    assert (ranking["state"], [row["version"] for row in ranking["versions"]][-1]) == ("fitted", 10)
+    assert [row["strength"] for row in ranking["versions"] if row["version"] == 10] == [0.0]
+    # 55 wins to 5 losses, and only that compares v1 with v0: ln 11.
+    assert ranking["gaps"][0]["gap"] == pytest.approx(math.log(11))
+    assert [(row["rank_low"], row["rank_high"]) for row in ranking["versions"]] == [(1, 2), (1, 2), (3, 3)]
+
+
+def test_a_lead_without_a_lost_point_has_no_size(tmp_path: Path) -> None:
+    [ranking] = document(tmp_path, [verdict(1, 7, prompt, 1.0) for prompt in range(30)])["rankings"]
+    assert (ranking["state"], ranking["versions"]) == ("sweep", [])
+    assert "v1" in ranking["reason"]
 
 
 def test_a_regression_was_won_one_step_before_and_is_lost_now(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlhf.learning.stats import bradley_terry
 from rlhf.learning.stats.bradley_terry import Fit, NotFitted, fit, gap, resample
-from rlhf.learning.stats.comparisons import Table, tabulate
+from rlhf.learning.stats.comparisons import Table, connection, tabulate
 
 LN_3 = math.log(3)
 
@@ -166,6 +167,14 @@ def test_the_same_seed_gives_the_same_resamples_and_another_seed_others() -> Non
     assert (resample(table, found, 20).strengths != resample(table, found, 20, seed=1).strengths).any()
 
 
+def test_batches_of_resamples_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tabulate(*simulated(8, [0.5, 0.0, -0.5], 50, nu=0.5))
+    found = fit(table)
+    whole = resample(table, found, 100)
+    monkeypatch.setattr(bradley_terry, "NUMBERS_AT_ONCE", 90)
+    assert resample(table, found, 100).strengths == pytest.approx(whole.strengths, abs=1e-9)
+
+
 def test_resamples_that_fall_apart_are_counted_and_left_out() -> None:
     table = pair_of(38, 0, 2)  # no loss is drawn with a chance of .95^40 = 12.9 %
     drawn = resample(table, fit(table), 2_000)
@@ -198,6 +207,42 @@ def test_what_has_no_fit_is_refused_in_words() -> None:
     with pytest.raises(NotFitted, match="took no point from version 5") as refused:
         fit(pair_of(40, 0, 0))
     assert refused.value.connection.state == "sweep"
+
+
+def random_table(seed: int) -> Table:
+    """A few versions, some far apart, compared here and there, with few or many ties and now and then graded scores."""
+    random = np.random.default_rng(seed)
+    size, num, nu = int(random.integers(2, 7)), int(random.integers(50, 200)), float(random.choice([0, 0.1, 1, 10]))
+    strengths = random.normal(size=size) * random.choice([0.3, 1, 3, 6])
+    ones = random.integers(size, size=num)
+    others = (ones + random.integers(1, size, size=num)) % size
+    rise = np.exp((strengths[ones] - strengths[others]) / 2)
+    total, draw = rise + 1 / rise + nu, random.random(num)
+    scores = np.where(draw < rise / total, 1.0, np.where(draw < (rise + nu) / total, 0.5, 0.0))
+    if random.random() < 0.3:
+        scores = np.clip(scores + 0.05 * random.normal(size=num), 0, 1)
+    return tabulate(random.permutation(num) // 2, ones, others, scores)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 100_000), st.booleans())
+def test_wherever_the_comparisons_connect_the_fit_gives_every_version_the_points_it_took(
+    seed: int, davidson: bool
+) -> None:
+    table = random_table(seed)
+    if connection(table).state != "fitted":
+        with pytest.raises(NotFitted):
+            fit(table, davidson=davidson)
+        return
+    found = fit(table, davidson=davidson)
+    gaps = found.strengths[table.first] - found.strengths[table.second]
+    nu = found.tie_parameter or 0.0
+    expected = (np.exp(gaps / 2) + nu / 2) / (np.exp(gaps / 2) + np.exp(-gaps / 2) + nu)
+    points = table.scattered(*(table.judged.sum(axis=0) * share for share in (expected, 1 - expected)))
+    assert points.sum(axis=1) == pytest.approx(table.points.sum(axis=1), abs=1e-6)
+    drawn = resample(table, found, 50)
+    assert len(drawn.strengths) + drawn.num_failed == 50
+    assert np.abs(drawn.strengths).max(initial=0) < 30
 
 
 def test_a_wide_lead_is_still_found() -> None:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from rlhf.learning.stats.positions import position, positions
-from rlhf.learning.stats.units import Verdict
+from rlhf.learning.stats.positions import position
 
 
 def test_always_first_is_never_consistent_and_surely_biased() -> None:
@@ -84,21 +83,6 @@ def test_a_biased_judges_interval_covers_its_bias(capsys: pytest.CaptureFixture[
     with capsys.disabled():
         print(f"\nbiased judge: {covered / runs:.1%} cover; Monte Carlo error {math.sqrt(0.05 * 0.95 / runs):.1%}")
     assert 0.93 <= covered / runs <= 0.97
-
-
-def test_judges_are_told_apart_and_one_that_sees_answers_alone_has_no_position() -> None:
-    def both(judge: int, prompt: int, first: float, second: float) -> list[Verdict]:
-        return [
-            Verdict(1, judge, prompt, "held_out", first, position="candidate_first"),
-            Verdict(1, judge, prompt, "held_out", second, position="baseline_first"),
-        ]
-
-    verdicts = [*both(7, 1, 1.0, 0.0), *both(7, 2, 1.0, 1.0), *both(8, 1, 0.0, 0.0), Verdict(1, 9, 1, "train", 0.7)]
-    verdicts.append(Verdict(1, 7, 3, "held_out", 1.0, position="candidate_first"))  # the other order is missing
-    found = positions(verdicts)
-    assert {judge: one.num_pairs for judge, one in found.items()} == {7: 2, 8: 1}
-    assert (found[7].consistency, found[7].num_first) == (0.5, 1)
-    assert positions(reversed(verdicts)) == found
 
 
 def test_no_pairs_and_impossible_scores_are_refused() -> None:

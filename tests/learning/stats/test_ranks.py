@@ -45,6 +45,14 @@ def test_two_versions_share_their_variance_and_one_has_none() -> None:
         quasi_variances(np.zeros((3, 3)))
 
 
+def test_two_versions_that_always_tie_among_others_that_vary_have_short_intervals_and_not_none() -> None:
+    rows = [(p, 0, 1, 0.5) for p in range(60)]
+    rows += [(p, v, 2, float(p % 3 == 0)) for p in range(60) for v in (0, 1)]
+    found = ranking(tabulate(*zip(*rows, strict=True)), davidson=False, num_resamples=100)
+    widths = {row.version: row.comparison_high - row.comparison_low for row in found.versions}
+    assert 0 < widths[0] < 0.01 and 0 < widths[1] < 0.01 and widths[2] > 0.5
+
+
 def test_quasi_variances_of_a_fit_are_within_a_few_percent_of_every_contrast() -> None:
     covariance = fit(table_of(np.random.default_rng(0), [0.8, 0.3, 0, 0, -0.4, -0.7], 200)).covariance
     q = quasi_variances(covariance)
