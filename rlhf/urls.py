@@ -13,6 +13,7 @@ from rlhf import (
     views_runs,
     views_try,
     views_versions,
+    views_weights,
 )
 
 urlpatterns = [
@@ -48,8 +49,9 @@ urlpatterns = [
     path("p/<slug:project>/versions/", views_versions.version_list, name="versions"),
     path("p/<slug:project>/versions/<int:pk>/", views_versions.version_page, name="version"),
     path("p/<slug:project>/versions/<int:pk>/report/", views_versions.report_card, name="report-card"),
+    path("p/<slug:project>/versions/<int:pk>/weights", views_weights.weights, name="weights"),
+    path("p/<slug:project>/versions/<int:pk>/weights/live", views_weights.live, name="weights-live"),
     path("p/<slug:project>/versions/<int:pk>/README.md", views_versions.model_card, name="model-card"),
-    path("p/<slug:project>/versions/<int:pk>/weights", views_versions.weights, name="weights"),
     path("p/<slug:project>/datasets/", views_datasets.datasets, name="datasets"),
     path("p/<slug:project>/datasets/tokens", views_datasets.create_token, name="create-token"),
     path("p/<slug:project>/datasets/tokens/revoke", views_datasets.revoke_token, name="revoke-token"),
