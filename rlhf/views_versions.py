@@ -10,13 +10,6 @@ from rlhf.access import READERS, access
 from rlhf.models import ModelVersion, ReportCard
 
 
-def version_list(request: HttpRequest, project: str) -> HttpResponse:
-    here = access(request=request, project=project, roles=READERS)
-    versions = ModelVersion.objects.filter(project=here.project).select_related("parent", "promotion", "report_card")
-    versions = versions.defer("report_card__content").order_by("-id")
-    return render(request, "rlhf/versions.html", {"here": here, "project": here.project, "versions": versions[:500]})
-
-
 def version_page(request: HttpRequest, project: str, pk: int) -> HttpResponse:
     here = access(request=request, project=project, roles=READERS)
     version = get_object_or_404(
