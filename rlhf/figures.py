@@ -32,6 +32,10 @@ class Column:
     is_link: bool = False
     is_heading: bool = False
 
+    @property
+    def is_number(self) -> bool:
+        return self.kind not in (TEXT, FLAG)
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -107,4 +111,4 @@ def _cell(column: Column, row: Row) -> str:
         inner = f'<a href="{escape(row["href"])}">{inner}</a>'
     if column.is_heading:
         return f'<th scope="row">{inner}</th>'
-    return f"<td>{inner}</td>" if column.kind in (TEXT, FLAG) else f'<td class="number">{inner}</td>'
+    return f'<td class="number">{inner}</td>' if column.is_number else f"<td>{inner}</td>"

@@ -21,7 +21,7 @@ JUDGES = (
     Column("calibrated", "Calibrated by people", PERCENT),
     Column("calibrated_low", "Low", PERCENT),
     Column("calibrated_high", "High", PERCENT),
-    Column("num_human", "by so many prompts", COUNT),
+    Column("num_human", "People judged", COUNT),
     Column("agreement", "Agrees with people", PERCENT),
     Column("agreement_low", "Low", PERCENT),
     Column("agreement_high", "High", PERCENT),
@@ -47,13 +47,9 @@ class Alarm:
 
 def facts(document: Document, cell: Piece) -> list[Fact]:
     """The few numbers beside the verdict sentence."""
-    prompts = cell["num_prompts"]
-    found = [
-        Fact("Held-out prompts" if cell["split"] == "held_out" else "Prompts", f"{prompts}",
-             f"{cell['num_verdicts']} verdicts"),
-        Fact("Unsettled", shown(cell["unsettled"] / prompts if prompts else None, PERCENT),
-             "of the prompts: another winner in the other order"),
-    ]  # fmt: skip
+    prompts = "Held-out prompts" if cell["split"] == "held_out" else "Prompts"
+    found = [Fact(prompts, str(cell["num_prompts"]), f"{cell['num_verdicts']} verdicts")]
+    found += [*_unsettled(document, cell), *_agreement(document, cell)]
     if ceiling := document.content.get("ceiling"):
         note = f"{shown(ceiling['low'], PERCENT)} to {shown(ceiling['high'], PERCENT)}: no judge can be asked for more"
         found.append(Fact("People with each other", shown(ceiling["agreement"], PERCENT), note))
@@ -68,13 +64,34 @@ def facts(document: Document, cell: Piece) -> list[Fact]:
     return found
 
 
+def _unsettled(document: Document, cell: Piece) -> list[Fact]:
+    """Of the first judge of these two that saw both orders; who saw one order can't be unsettled."""
+    for one in document.cells_of_pair[cell["candidate"], cell["baseline"]]:
+        judge = document.judges[one["judge"]]
+        if judge.get("both_orders") and one["num_prompts"]:
+            share = shown(one["unsettled"] / one["num_prompts"], PERCENT)
+            return [Fact("Unsettled", share, f"{judge['name']} names another winner in the other order")]
+    return []
+
+
+def _agreement(document: Document, cell: Piece) -> list[Fact]:
+    """Of each machine judge of these two with people; the ceiling stands beside it."""
+    found = []
+    for one in document.cells_of_pair[cell["candidate"], cell["baseline"]]:
+        if row := document.of_judge("agreement", one["judge"]):
+            note = f"{shown(row['low'], PERCENT)} to {shown(row['high'], PERCENT)}, {row['num_pairs']} pairs"
+            label = f"{document.judges[one['judge']]['name']} with people"
+            found.append(Fact(label, shown(row["agreement"], PERCENT), note))
+    return found
+
+
 def judges(document: Document, links: Links, evaluation: Piece) -> Figure:
     cells = document.cells_of_pair.get((evaluation["candidate"], evaluation["baseline"]), [])
     names = " over ".join(document.versions[evaluation[side]]["name"] for side in ("candidate", "baseline"))
     return Figure(
         key="judges",
         title=f"Judges of {names}",
-        conclusion="Each judge's own win rate, and what people's verdicts on part of the prompts make of it (PPI++).",
+        conclusion="Each judge's own win rate; beside it the one calibrated by people's verdicts (PPI++).",
         columns=JUDGES,
         rows=[_judge(document, links, cell) for cell in cells],
         needs="No judge has compared these two versions.",
@@ -99,13 +116,11 @@ def alarms(document: Document, links: Links) -> list[Alarm]:
 def flags(document: Document, cell: Piece) -> list[str]:
     judge, candidate = document.judges[cell["judge"]], document.versions[cell["candidate"]]
     baseline = document.versions[cell["baseline"]]
-    said = []
-    for version in (candidate, baseline):
-        if document.was_training_reward(judge["id"], version["id"]):
-            said.append(f"{version['name']} was trained on this judge")
-        if judge.get("family") and judge["family"] == version.get("family"):
-            said.append(f"same family as {version['name']}")
-    return said
+    both = (candidate, baseline)
+    trained = [row["name"] for row in both if document.was_training_reward(judge["id"], row["id"])]
+    kin = [row["name"] for row in both if judge.get("family") and judge["family"] == row.get("family")]
+    said = [f"reward that {' and '.join(trained)} was trained on"] if trained else []
+    return said + ([f"same family as {' and '.join(kin)}"] if kin else [])
 
 
 def position(document: Document, judge: Piece) -> str:

@@ -45,7 +45,7 @@ MORE = "\n\nIt made a hard day easier."  # what makes some answers longer
 FIRST = (Verdict.Position.CANDIDATE_FIRST, Verdict.Position.BASELINE_FIRST)
 CATEGORIES = ("letters", "letters", "wishes", "")
 JUDGE = JudgeConfig(backend="openai", server=ServerConfig(base_url="http://127.0.0.1:9", model="tiny"))
-BETTER = {"people": 0.66, "llm": 0.7, "reward_model": 0.8}  # share of pairs that go to the newer version
+BETTER = {"people": 0.85, "llm": 0.8}  # how often they name the better answer, which is mostly the newer one
 
 
 def build(project: Project) -> None:
@@ -108,7 +108,7 @@ def _judge(evaluation: Evaluation, prompts: list[Prompt], draw: random.Random) -
     reward = judges.reward_judge(version=project.versions.get(name="rm2"))
     people, both_orders, alone = [], [], []
     for prompt in prompts:
-        truth = draw.random() < 0.68
+        truth = draw.random() < 0.66
         for rater in range(1, 4 if draw.random() < 0.3 else 2):
             people.append((prompt, _score(draw, truth, BETTER["people"]), f"labeler {rater}", FIRST[0]))
         for position, lean in zip(FIRST, (0.12, -0.12), strict=True):
