@@ -9,7 +9,7 @@ from typing import Any
 
 from rlhf.learning import configs
 from rlhf.models import Run
-from rlhf.runs import models
+from rlhf.runs import MODELS, OPTIONAL, models
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Setting:
 def settings(*, run: Run) -> list[Setting]:
     """Every field of the run's kind, those that differ from the default first; what is stored where it isn't valid any
     more."""
-    paths = {field: version.name for field, version in models(run=run).items()}
+    needed = set(MODELS.get(run.kind, ())) - OPTIONAL.get(Run.Kind(run.kind), set())
+    paths = dict.fromkeys(needed, "") | {field: version.name for field, version in models(run=run).items()}
     try:
         config = configs.from_dict(run.kind, {**run.configuration, **paths})
     except configs.ConfigError:

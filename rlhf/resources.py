@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rlhf.models import ModelVersion, Run
 
-CPU_KINDS = frozenset({Run.Kind.FREEZE, Run.Kind.ESTIMATE})
+CPU_KINDS = frozenset({Run.Kind.FREEZE, Run.Kind.ESTIMATE, Run.Kind.DELIVER})
 JUDGED_BY = {"openai": Run.Resource.NETWORK, "verifier": Run.Resource.CPU}  # a judge's backend; others need a device
 
 

@@ -205,10 +205,10 @@ def _chosen(rows: Sequence[Mapping[str, Any]]) -> str:
         return ""
     last = rows[-1]
     first = next(row for row in rows if row["run"] == last["run"])
-    gain = f"{last['best'] - first['best']:+.2f}".replace("-", "\N{MINUS SIGN}")
+    gain = last["best"] - first["best"]
     return (
-        f"The best of {last['n']} answers scores {gain} more than one answer alone ({last['run']}). Every point takes "
-        "all subsets of the samples, so none is biased by how many there were."
+        f"The best of {last['n']} answers scores {gain:.2f} more than one answer alone ({last['run']}). Every point "
+        "takes all subsets of the samples, so none is biased by how many there were."
     )
 
 

@@ -40,6 +40,7 @@ MODELS: dict[str, dict[str, tuple[str, ...]]] = {
     Run.Kind.JUDGE: {"reward_model": ("reward_model",)},
     Run.Kind.FREEZE: {},
     Run.Kind.ESTIMATE: {},
+    Run.Kind.DELIVER: {"model": ("policy",)},
 }
 # Model fields that a run can do without; the configuration says what it then needs instead.
 OPTIONAL = {

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from django.core.files.storage import default_storage
 from django.db import transaction
 
 from rlhf import storage
@@ -69,6 +70,11 @@ def local_path(*, version: ModelVersion) -> str:
     if not version.path:
         return version.source
     return str(storage.local_folder(name=version.path))
+
+
+def is_adapter(*, version: ModelVersion) -> bool:
+    """Whether its files are a LoRA adapter, which needs the model that it belongs to beside it."""
+    return bool(version.path) and default_storage.exists(f"{version.path}/adapter_config.json")
 
 
 def promote_first(*, version: ModelVersion, now: datetime) -> Promotion:

@@ -43,6 +43,7 @@ def try_answer(request: HttpRequest, project: str, key: str) -> HttpResponse:
     here = access(request=request, project=project, roles=READERS)
     context = _answers(request, here, key)
     context["form"] = _form(here, None, _again(context["answers"]))
+    del context["form"].fields["prompt"].widget.attrs["autofocus"]  # here people read first
     return render(request, "rlhf/try_answer.html", {**_page(here), **context})
 
 

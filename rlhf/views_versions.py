@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 
-from rlhf import downloads, model_cards, report_cards
+from rlhf import model_cards, report_cards
 from rlhf.access import READERS, access
 from rlhf.models import ModelVersion, ReportCard
-
-
-def version_list(request: HttpRequest, project: str) -> HttpResponse:
-    here = access(request=request, project=project, roles=READERS)
-    versions = ModelVersion.objects.filter(project=here.project).select_related("parent", "promotion", "report_card")
-    versions = versions.defer("report_card__content").order_by("-id")
-    return render(request, "rlhf/versions.html", {"here": here, "project": here.project, "versions": versions[:500]})
 
 
 def version_page(request: HttpRequest, project: str, pk: int) -> HttpResponse:
@@ -58,11 +50,3 @@ def report_card(request: HttpRequest, project: str, pk: int) -> HttpResponse:
         "chart": report_cards.charted(card=card, found=slices),
     }
     return render(request, "rlhf/report_card.html", context)
-
-
-def weights(request: HttpRequest, project: str, pk: int) -> HttpResponseBase:
-    here = access(request=request, project=project, roles=READERS)
-    version = get_object_or_404(ModelVersion, project=here.project, pk=pk)
-    if not version.path:
-        raise downloads.Gone(f"{version.name} was taken by name or path: its weights are at {version.source}")
-    return downloads.folder_response(name=version.path, filename=f"{here.project.slug}-{version.name}")

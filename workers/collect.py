@@ -52,7 +52,10 @@ def collect(*, run: Run, claim: Claim, now: datetime) -> bool:
     rows = folder / "rows.parquet"
     if run.kind == Run.Kind.ESTIMATE:
         return _collect_estimates(run, claim, folder, result, now)
-    if run.kind == Run.Kind.SAMPLE:
+    if run.kind == Run.Kind.DELIVER:
+        sha256 = _weights_sha256(result, "model")
+        result["path"] = versions.store_weights(project=run.project, folder=folder / "model", weights_sha256=sha256)
+    elif run.kind == Run.Kind.SAMPLE:
         _store_completions(run, claim, rows)
     elif run.evaluation is not None:
         _store_verdicts(run, claim, rows)

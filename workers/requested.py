@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 
 from annotate import batches
 from annotate.models import Task
-from rlhf import evaluations, judges, loop_settings
+from rlhf import evaluations, judge_settings, judges, loop_settings
 from rlhf.evaluations import EVALUATION
 from rlhf.models import Evaluation, Judge, ModelVersion, Project, Prompt, Run, Split
 from rlhf.prompts import annotated
@@ -105,11 +105,14 @@ def _ask_answers(turn: Turn, version: ModelVersion, missing: list[tuple[int, str
 
 
 def _judges(turn: Turn) -> Iterator[_Asked]:
-    """Every reward model that has weights."""
+    """Every reward model that has weights, and the language models and verifiers of the project's settings."""
     reward = turn.configuration("reward")
-    configuration = {name: reward[name] for name in ("engine", "text") if name in reward}
+    configuration: dict[str, Any] = {name: reward[name] for name in ("engine", "text") if name in reward}
     for version in turn.project.versions.filter(kind=ModelVersion.Kind.REWARD).order_by("id"):
         yield _Asked(judges.reward_judge(version=version), configuration, version)
+    for one in judge_settings.parse(turn.settings.judges):
+        judge = judges.configured_judge(project=turn.project, name=one.name, config=one.config)
+        yield _Asked(judge, one.configuration)
 
 
 def _ask_judges(turn: Turn, evaluation: Evaluation) -> None:
@@ -118,8 +121,9 @@ def _ask_judges(turn: Turn, evaluation: Evaluation) -> None:
         decision.answered_by(evaluation.baseline)
     )
     for one in _judges(turn):
+        prompts = both.exclude(target="") if one.judge.kind == Judge.Kind.VERIFIER else both
         judged = evaluations.visible_verdicts().filter(evaluation=evaluation, judge=one.judge)
-        missing = both.exclude(pk__in=judged.values("prompt")).order_by("id").values_list("pk", "sha256")
+        missing = prompts.exclude(pk__in=judged.values("prompt")).order_by("id").values_list("pk", "sha256")
         at_work = Run.objects.filter(kind=Run.Kind.JUDGE, evaluation=evaluation, judge=one.judge)
         if at_work.filter(state__in=UNDER_WAY).exists() or not (found := list(missing)):
             continue

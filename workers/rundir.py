@@ -40,7 +40,9 @@ def prepare(*, run: Run, claim: Claim) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True)
     config = dict(run.configuration)
-    if run.kind != Run.Kind.ESTIMATE:  # all others compute on a device
+    if run.kind == Run.Kind.DELIVER:
+        config["engine"] = {"device": "cpu"}  # one sum for each weight: a device would be held for nothing
+    elif run.kind != Run.Kind.ESTIMATE:  # all others compute on a device
         config["engine"] = {"device": settings.DEVICE, **config.get("engine", {})}
     config = _with_endpoint(run, _with_paths(run.project, config))
     paths = {field: versions.local_path(version=version) for field, version in runs.models(run=run).items()}
@@ -92,6 +94,8 @@ def _write_data(run: Run, data: Path) -> None:
         tables.write_table(data / "pairs.parquet", tables.PAIRS, _pair_rows(found))
         if _is_verified(run):
             tables.write_table(data / "targets.parquet", tables.TARGETS, _target_rows(run, _prompts_of(found)))
+    elif run.kind == Run.Kind.DELIVER:
+        return  # it reads weights alone
     elif run.snapshot is None or run.kind == Run.Kind.BEST_OF_N:  # which takes the bag of earlier rounds beside prompts
         prompts = _selected_prompts(run)
         tables.write_table(data / "prompts.parquet", tables.PROMPTS, [_prompt_row(prompt) for prompt in prompts])

@@ -30,7 +30,7 @@ function distribution({ rows, versions }, { width, label }) {
     );
   });
   return Plot.plot({
-    ariaLabel: label, width, height: 300, marginLeft: 52, marginRight: 24, marginTop: 16, marginBottom: 40,
+    ariaLabel: label, width, height: 300, marginLeft: 52, marginRight: 24, marginTop: 28, marginBottom: 40,
     x: { label: "reward", labelAnchor: "center", labelArrow: "none", nice: true, ticks: 6 },
     y: { domain: [0, 1], label: "share of answers at most so high", labelArrow: "none", tickFormat: share, ticks: 4, grid: true },
     marks,
@@ -74,7 +74,7 @@ function bestOfN({ rows, runs }, { width, label }) {
     );
   });
   return Plot.plot({
-    ariaLabel: label, width, height: 260, marginLeft: 52, marginRight: 150, marginTop: 16, marginBottom: 40,
+    ariaLabel: label, width, height: 260, marginLeft: 52, marginRight: 150, marginTop: 28, marginBottom: 40,
     x: { type: "log", base: 2, label: "n", labelAnchor: "center", labelArrow: "none", tickFormat: significant },
     y: { label: "score", labelArrow: "none", grid: true, nice: true, ticks: 5 },
     marks,
@@ -95,7 +95,7 @@ function frontier({ rows, runs }, { width, label }) {
     );
   });
   return Plot.plot({
-    ariaLabel: label, width, height: 280, marginLeft: 52, marginRight: 84, marginTop: 16, marginBottom: 40,
+    ariaLabel: label, width, height: 280, marginLeft: 52, marginRight: 84, marginTop: 28, marginBottom: 40,
     x: { label: "√KL to the SFT version, √nats a completion", labelAnchor: "center", labelArrow: "none", nice: true, ticks: 6 },
     y: { label: "score", labelArrow: "none", grid: true, nice: true, ticks: 5 },
     marks,

@@ -102,7 +102,7 @@ def test_regressions_alone_can_be_listed(person: Visitor, slug: str) -> None:
 PLACES = {
     "list": ("versions", "v2", "%"),
     "pair": ("versions", "v2", "%", "Write"),
-    "run": ("runs", "PPO"),
+    "run": ("versions", "v2", "PPO #"),
     "version": ("versions", "v2"),
     "rewards": ("rewards",),
 }

@@ -120,3 +120,26 @@ def test_verdicts_that_are_there_are_not_asked_for_again(project: Project, cpu: 
     assert len(Run.objects.order_by("id").last().selection["prompt_ids"]) == 2
     judged = Verdict.objects.filter(evaluation=evaluation, judge=judge).values_list("prompt", flat=True)
     assert sorted(judged) == sorted(held_out(project))
+
+
+def test_language_models_and_verifiers_of_the_settings_are_asked_too(project: Project, cpu: Worker) -> None:
+    settings = [
+        {"name": "gpt", "kind": "llm", "server": {"base_url": "https://judge.example/v1", "model": "m"}},
+        {"name": "right", "kind": "verifier", "verifier": "number"},
+    ]
+    Project.objects.update(loop={**project.loop, "judges": settings})
+    project.refresh_from_db()
+    target = project.prompts.filter(split="held_out").first()
+    type(target).objects.filter(pk=target.pk).update(target="42")
+    one, other = version(project, "one", kind="answers"), version(project, "two", kind="answers")
+    for player in (one, other):
+        by = made_run(project, purpose="evaluation", policy=player)
+        for prompt in project.prompts.filter(split="held_out"):
+            answer(prompt, player, by)
+    requests.request(candidate=one, baseline=other, now=NOW)
+    requested.plan(project=project, now=NOW)
+    asked = Run.objects.filter(kind="judge").order_by("id")
+    assert [(run.judge.kind, run.resource) for run in asked] == [
+        ("reward_model", "gpu"), ("llm", "network"), ("verifier", "cpu"),
+    ]  # fmt: skip
+    assert [len(run.selection["prompt_ids"]) for run in asked] == [len(held_out(project))] * 2 + [1]

@@ -4,6 +4,7 @@ Torch-free, so that the web process can validate a configuration before it queue
 A configuration is unpacked before the maths: losses take numbers, never a config.
 """
 
+from rlhf.learning.configs.delivery import DeliverConfig
 from rlhf.learning.configs.direct import DPOConfig
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, SamplingConfig, ServerConfig, TextConfig
 from rlhf.learning.configs.errors import ConfigError, InputError
@@ -23,6 +24,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "DPOConfig",
+    "DeliverConfig",
     "EngineConfig",
     "EstimateConfig",
     "GRPOConfig",
