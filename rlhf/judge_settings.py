@@ -52,7 +52,7 @@ def _parse(where: str, value: object) -> ConfiguredJudge:
     name, kind = value.get("name"), value.get("kind")
     if not isinstance(name, str) or not 1 <= len(name.strip()) <= MAX_NAME or not name.isprintable():
         raise BadJudges(f"{where}.name: expected 1 to {MAX_NAME} printable characters, found {str(name)[:80]!r}")
-    if kind not in BACKENDS:
+    if not isinstance(kind, str) or kind not in BACKENDS:
         raise BadJudges(f"{where}.kind: expected llm or verifier, found {str(kind)[:40]!r}")
     backends = BACKENDS[Judge.Kind(kind)]
     given = {key: field for key, field in value.items() if key not in ("name", "kind")}

@@ -6,7 +6,8 @@
 - Every other reward model judges one evaluation of each numbered version, its first: then every version's answers have
   been scored by every reward model, once.
 
-Verdicts that others brought along (evaluations of iteration 0) are theirs: nobody here is asked to judge those anew.
+Evaluations that somebody asked for are planned in `workers/requested.py`, and verdicts that were imported (iteration 0)
+are judged anew by nobody.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def _by_configured_judge(turn: Turn, evaluation: Evaluation, judge: ConfiguredJu
 
 def _opened(turn: Turn) -> list[Evaluation]:
     """Evaluations of this project's own rounds, oldest first."""
-    found = Evaluation.objects.filter(project=turn.project, iteration__gt=0).order_by("id")
+    found = Evaluation.objects.filter(project=turn.project, iteration__gt=0, requested_at=None).order_by("id")
     return list(found.select_related("candidate", "baseline"))
 
 
