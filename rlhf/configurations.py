@@ -18,8 +18,9 @@ class Setting:
 
     name: str
     value: Any
-    default: Any  # None where there is none, and where the default is None
+    default: Any
     differs: bool
+    has_default: bool = True
 
 
 def settings(*, run: Run) -> list[Setting]:
@@ -30,10 +31,10 @@ def settings(*, run: Run) -> list[Setting]:
     try:
         config = configs.from_dict(run.kind, {**run.configuration, **paths})
     except configs.ConfigError:
-        return [Setting(name, value, None, True) for name, value in _flat(run.configuration)]
+        return [Setting(name, value, None, True, False) for name, value in _flat(run.configuration)]
     defaults = dict(_flat(_defaults(type(config))))
     found = [
-        Setting(name, value, defaults.get(name), name not in defaults or value != defaults[name])
+        Setting(name, value, defaults.get(name), name not in defaults or value != defaults[name], name in defaults)
         for name, value in _flat(configs.to_dict(config))
     ]
     return sorted(found, key=lambda setting: not setting.differs)
