@@ -18,7 +18,7 @@ from tests.browser.conftest import Visitor
 pytestmark = pytest.mark.browser
 
 ELSEWHERE = re.compile(
-    r"^(/admin/|/api/|/logout|[^/]|//)|/weights$|[.](csv|json|md)$"
+    r"^(/admin/|/api/|/logout|[^/]|//)|/weights$|[.](csv|json|md)($|[?])"
 )  # not ours to look at, or no page
 EXPECTED = {
     "/", "/projects/new/", "/p/screens/", "/p/screens/label/", "/p/screens/prompts/", "/p/screens/runs/",
