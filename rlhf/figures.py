@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from django.http import StreamingHttpResponse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from rlhf import csv_files
@@ -31,6 +31,10 @@ class Column:
     kind: str = TEXT
     is_link: bool = False
     is_heading: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        return self.kind not in (TEXT, FLAG)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Figure:
     @property
     def body(self) -> SafeString:
         """The rows of the table, built here: a template takes ten times as long over a thousand rows."""
-        return mark_safe("".join(self._html()))  # noqa: S308, every part comes from format_html
+        return mark_safe("".join(self._html()))  # noqa: S308, _cell escapes every value
 
     def _html(self) -> Iterator[str]:
         for row in self.rows:
@@ -102,11 +106,9 @@ def shown(value: Any, kind: str) -> str:
 def _cell(column: Column, row: Row) -> str:
     value = row.get(column.key)
     text = row.get(f"{column.key}_text") or shown(value, column.kind)
-    inner = format_html('<data value="{}">{}</data>', plain(value), text)
+    inner = f'<data value="{escape(plain(value))}">{escape(text)}</data>'
     if column.is_link and row.get("href"):
-        inner = format_html('<a href="{}">{}</a>', row["href"], inner)
+        inner = f'<a href="{escape(row["href"])}">{inner}</a>'
     if column.is_heading:
-        return format_html('<th scope="row">{}</th>', inner)
-    if column.kind in (TEXT, FLAG):
-        return format_html("<td>{}</td>", inner)
-    return format_html('<td class="number">{}</td>', inner)
+        return f'<th scope="row">{inner}</th>'
+    return f'<td class="number">{inner}</td>' if column.is_number else f"<td>{inner}</td>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
-from rlhf import model_cards, report_cards
+from rlhf import model_cards, report_cards, tries
 from rlhf.access import READERS, access
 from rlhf.models import ModelVersion, ReportCard
 
@@ -21,6 +21,7 @@ def version_page(request: HttpRequest, project: str, pk: int) -> HttpResponse:
         "version": version,
         "card": model_cards.card(version=version),
         "children": version.children.order_by("id"),
+        "can_talk": version.kind in tries.POLICIES,
     }
     return render(request, "rlhf/version.html", context)
 

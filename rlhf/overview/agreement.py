@@ -12,11 +12,11 @@ from rlhf.overview.links import Links
 OUTCOMES = ("win", "tie", "loss")
 BINS = (
     Column("judge", "Judge", is_heading=True),
-    Column("bin_low", "From", PERCENT),
-    Column("bin_high", "to", PERCENT),
-    Column("mean", "Judge says", PERCENT),
-    Column("rate", "People say", PERCENT, is_link=True),
-    Column("num", "Prompts", COUNT),
+    Column("mean", "Says of the likelier side", PERCENT),
+    Column("rate", "People agree", PERCENT, is_link=True),
+    Column("low", "Low", PERCENT),
+    Column("high", "High", PERCENT),
+    Column("num", "Pairs", COUNT),
 )
 CONFUSION = (
     Column("judge", "Judge", is_heading=True),
@@ -39,7 +39,7 @@ def reliability(document: Document, links: Links) -> Figure:
     return Figure(
         key="reliability",
         title="Are a judge's probabilities right?",
-        conclusion=f"{'; '.join(parts)}. On the dashed line people prefer as often as the judge says.",
+        conclusion=f"{'; '.join(parts)}. On the dashed line people agree as often as the judge says.",
         columns=BINS,
         rows=rows,
         options={"judges": [document.judges[row["judge"]]["name"] for row in found]},
@@ -80,8 +80,8 @@ def _bins(document: Document, links: Links, row: Piece) -> Iterator[dict[str, An
     name, href = document.judges[row["judge"]]["name"], _pairs_of(document, links, row["judge"])
     for one in row["bins"]:
         if one["num"]:
-            numbers = {"mean": one["mean"], "rate": one["rate"], "num": one["num"]}
-            yield {"judge": name, "bin_low": one["low"], "bin_high": one["high"], **numbers, "href": href}
+            numbers = {key: one[key] for key in ("mean", "rate", "low", "high", "num")}
+            yield {"judge": name, **numbers, "href": href}
 
 
 def _confused(document: Document, links: Links, row: Piece) -> Iterator[dict[str, Any]]:

@@ -119,7 +119,7 @@ def _apart(document: Document, ranking: Piece) -> str:
     """Who can be first, in words; ranks are sets."""
     rows = ranking["versions"]
     top = [document.versions[row["version"]]["name"] for row in rows if row.get("rank_low") == 1]
-    if len(top) == 1:
+    if len(top) == 1 and any(row.get("rank_high") == 1 for row in rows):
         first = f"{top[0]} is ahead of all others."
     else:
         first = f"{', '.join(top)} can't be told apart at the top."

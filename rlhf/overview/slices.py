@@ -115,6 +115,7 @@ def _control(document: Document, links: Links, cell: Piece, row: Piece) -> dict[
     return {
         **made,
         "length_ratio": row.get("length_ratio"),
+        "overlap": row.get("overlap"),
         "differs": bool(row.get("differs")),
         "href": links.cell(cell),
     }

@@ -87,7 +87,7 @@ def _row(document: Document, links: Links, against: str, cell: Piece) -> dict[st
 
 
 def _conclusion(document: Document, rows: list[dict[str, Any]]) -> str:
-    """How many steps each kind of judge calls better, after Holm's correction."""
+    """How many steps each kind of judge calls better, after Holm's correction over its chain."""
     parts = []
     for kind, label in KINDS.items():
         steps = [row for row in rows if row["kind"] == kind and row["against"] == BEFORE]
@@ -95,8 +95,7 @@ def _conclusion(document: Document, rows: list[dict[str, Any]]) -> str:
             better = sum(row["verdict"] == "better" for row in steps)
             last = steps[-1]
             parts.append(
-                f"{label}: better in {better} of {len(steps)} {'step' if len(steps) == 1 else 'steps'}, "
+                f"{label[:1].upper()}{label[1:]}: better in {better} of {len(steps)} steps, "
                 f"last {last['version']} with {shown(last['win_rate'], PERCENT)}"
             )
-    # Holm's correction stands behind "better"; ties count half.
-    return f"{'; '.join(parts)}. Bars are 95 % intervals clustered by prompt, ties and unsettled prompts count half."
+    return f"{'. '.join(parts)}. Bars are 95 % intervals clustered by prompt, ties and unsettled prompts count half."

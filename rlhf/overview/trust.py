@@ -12,7 +12,7 @@ from rlhf.overview.links import Links
 
 JUDGES = (
     Column("judge", "Judge", is_heading=True),
-    Column("kind", "Kind"),
+    Column("flags", "Flags", TEXT),
     Column("win_rate", "Win rate", PERCENT, is_link=True),
     Column("low", "Low", PERCENT),
     Column("high", "High", PERCENT),
@@ -21,13 +21,13 @@ JUDGES = (
     Column("calibrated", "Calibrated by people", PERCENT),
     Column("calibrated_low", "Low", PERCENT),
     Column("calibrated_high", "High", PERCENT),
-    Column("num_human", "Prompts judged by people too", COUNT),
+    Column("num_human", "People judged", COUNT),
     Column("agreement", "Agrees with people", PERCENT),
     Column("agreement_low", "Low", PERCENT),
     Column("agreement_high", "High", PERCENT),
     Column("ceiling", "People with each other", PERCENT),
+    Column("kind", "Kind"),
     Column("position", "Order of the answers", TEXT),
-    Column("flags", "Flags", TEXT),
 )
 
 
@@ -47,13 +47,9 @@ class Alarm:
 
 def facts(document: Document, cell: Piece) -> list[Fact]:
     """The few numbers beside the verdict sentence."""
-    prompts = cell["num_prompts"]
-    found = [
-        Fact("Held-out prompts" if cell["split"] == "held_out" else "Prompts", f"{prompts}",
-             f"{cell['num_verdicts']} verdicts"),
-        Fact("Unsettled", shown(cell["unsettled"] / prompts if prompts else None, PERCENT),
-             "of the prompts: another winner in the other order"),
-    ]  # fmt: skip
+    prompts = "Held-out prompts" if cell["split"] == "held_out" else "Prompts"
+    found = [Fact(prompts, str(cell["num_prompts"]), f"{cell['num_verdicts']} verdicts")]
+    found += [*_unsettled(document, cell), *_agreement(document, cell)]
     if ceiling := document.content.get("ceiling"):
         note = f"{shown(ceiling['low'], PERCENT)} to {shown(ceiling['high'], PERCENT)}: no judge can be asked for more"
         found.append(Fact("People with each other", shown(ceiling["agreement"], PERCENT), note))
@@ -62,7 +58,30 @@ def facts(document: Document, cell: Piece) -> list[Fact]:
             Fact("Krippendorff's alpha", shown(alpha["alpha"], "number"), f"over {alpha['num_units']} prompts")
         )
     if (gap := _length_gap(document, cell)) is not None:
-        found.append(Fact("Length", f"{shown(gap, 'points')} %", "longer or shorter than the answers before"))
+        old = document.versions[cell["baseline"]]["name"]
+        way = "longer" if gap > 0 else "shorter"
+        found.append(Fact("Length", f"{shown(gap, 'points')}\N{NO-BREAK SPACE}%", f"{way} than {old}'s answers"))
+    return found
+
+
+def _unsettled(document: Document, cell: Piece) -> list[Fact]:
+    """Of the first judge of these two that saw both orders; who saw one order can't be unsettled."""
+    for one in document.cells_of_pair[cell["candidate"], cell["baseline"]]:
+        judge = document.judges[one["judge"]]
+        if judge.get("both_orders") and one["num_prompts"]:
+            share = shown(one["unsettled"] / one["num_prompts"], PERCENT)
+            return [Fact("Unsettled", share, f"{judge['name']} names another winner in the other order")]
+    return []
+
+
+def _agreement(document: Document, cell: Piece) -> list[Fact]:
+    """Of each machine judge of these two with people; the ceiling stands beside it."""
+    found = []
+    for one in document.cells_of_pair[cell["candidate"], cell["baseline"]]:
+        if row := document.of_judge("agreement", one["judge"]):
+            note = f"{shown(row['low'], PERCENT)} to {shown(row['high'], PERCENT)}, {row['num_pairs']} pairs"
+            label = f"{document.judges[one['judge']]['name']} with people"
+            found.append(Fact(label, shown(row["agreement"], PERCENT), note))
     return found
 
 
@@ -72,7 +91,7 @@ def judges(document: Document, links: Links, evaluation: Piece) -> Figure:
     return Figure(
         key="judges",
         title=f"Judges of {names}",
-        conclusion="Each judge's own win rate, and what people's verdicts on part of the prompts make of it (PPI++).",
+        conclusion="Each judge's own win rate; beside it the one calibrated by people's verdicts (PPI++).",
         columns=JUDGES,
         rows=[_judge(document, links, cell) for cell in cells],
         needs="No judge has compared these two versions.",
@@ -97,13 +116,11 @@ def alarms(document: Document, links: Links) -> list[Alarm]:
 def flags(document: Document, cell: Piece) -> list[str]:
     judge, candidate = document.judges[cell["judge"]], document.versions[cell["candidate"]]
     baseline = document.versions[cell["baseline"]]
-    said = []
-    for version in (candidate, baseline):
-        if document.was_training_reward(judge["id"], version["id"]):
-            said.append(f"{version['name']} was trained on this judge")
-        if judge.get("family") and judge["family"] == version.get("family"):
-            said.append(f"same family as {version['name']}")
-    return said
+    both = (candidate, baseline)
+    trained = [row["name"] for row in both if document.was_training_reward(judge["id"], row["id"])]
+    kin = [row["name"] for row in both if judge.get("family") and judge["family"] == row.get("family")]
+    said = [f"reward that {' and '.join(trained)} was trained on"] if trained else []
+    return said + ([f"same family as {' and '.join(kin)}"] if kin else [])
 
 
 def position(document: Document, judge: Piece) -> str:

@@ -2,6 +2,8 @@
 /* global Plot */
 import { percent } from "../plots.js";
 
+const known = (row) => row.low !== null && row.high !== null;
+
 function panels(judges, width) {
   const columns = Math.max(1, Math.min(judges.length, Math.floor(width / 280)));
   const rows = Math.ceil(judges.length / columns);
@@ -10,23 +12,24 @@ function panels(judges, width) {
     columns, rows,
     wide: Math.min(width, 64 + columns * 340),
     at: { fx: (row) => place.get(row.judge ?? row).fx, fy: (row) => place.get(row.judge ?? row).fy },
-    scales: { fx: { domain: [...Array(columns).keys()], axis: null }, fy: { domain: [...Array(rows).keys()], axis: null, padding: 0.2 } },
+    scales: { fx: { domain: [...Array(columns).keys()], axis: null, padding: 0.15 }, fy: { domain: [...Array(rows).keys()], axis: null, padding: 0.2 } },
   };
 }
 
 export function reliability({ rows, judges }, { width, label }) {
   const { rows: down, wide, at, scales } = panels(judges, width);
-  const title = (row) => `${row.judge} says ${percent(row.mean)}, people prefer it in ${percent(row.rate)}, ${row.num} prompts`;
+  const title = (row) => `${row.judge} says ${percent(row.mean)}, people agree in ${percent(row.rate)}${known(row) ? `, 95 % interval ${percent(row.low)} to ${percent(row.high)}` : ""}, ${row.num} pairs`;
+  const lowest = Math.min(0.5, ...rows.map((row) => (known(row) ? row.low : row.rate)));
   return Plot.plot({
     ariaLabel: label, width: wide, height: 56 + 250 * down, marginLeft: 52, marginBottom: 40, marginTop: 24, ...scales,
-    x: { domain: [0, 1], label: "what the judge says", labelAnchor: "center", labelArrow: "none", tickFormat: percent, ticks: 4 },
-    y: { domain: [0, 1], label: "what people say", labelArrow: "none", tickFormat: percent, ticks: 4, grid: true },
+    x: { domain: [0.5, 1], label: "what the judge says", labelAnchor: "center", labelArrow: "none", tickFormat: percent, ticks: 4 },
+    y: { domain: [lowest, 1], label: "how often people agree", labelAnchor: "center", labelArrow: "none", tickFormat: percent, ticks: 4, grid: true },
     marks: [
       Plot.frame({ stroke: "var(--line)" }),
-      Plot.line([[0, 0], [1, 1]], { stroke: "var(--line-strong)", strokeDasharray: "3 3" }),
-      Plot.line(rows, { ...at, x: "mean", y: "rate", stroke: "var(--series-1)", strokeOpacity: 0.6 }),
+      Plot.line([[0.5, 0.5], [1, 1]], { stroke: "var(--line-strong)", strokeDasharray: "3 3" }),
+      Plot.ruleX(rows.filter(known), { ...at, x: "mean", y1: "low", y2: "high", stroke: "var(--series-1)", strokeWidth: 1.5 }),
       Plot.dot(rows, { ...at, x: "mean", y: "rate", fill: "var(--series-1)", stroke: "var(--surface)", r: 5, href: "href", ariaLabel: title, title }),
-      Plot.text(judges, { ...at, frameAnchor: "top-left", dx: 6, dy: 6, text: (judge) => judge, fontWeight: 600, fill: "var(--ink)" }),
+      Plot.text(judges, { ...at, frameAnchor: "top", dy: -14, text: (judge) => judge, fontWeight: 600, fill: "var(--ink)" }),
     ],
   });
 }
@@ -40,7 +43,7 @@ export function confusion({ rows, judges, outcomes }, { width, label }) {
   return Plot.plot({
     ariaLabel: label, width: wide, height: 60 + 200 * down, marginLeft: 52, marginBottom: 40, marginTop: 28, ...scales,
     x: { type: "band", domain: outcomes, label: "what the judge says", labelAnchor: "center", labelArrow: "none", tickSize: 0, padding: 0.06 },
-    y: { type: "band", domain: outcomes, label: "what people say", labelArrow: "none", tickSize: 0, padding: 0.06 },
+    y: { type: "band", domain: outcomes, label: "what people say", labelAnchor: "center", labelArrow: "none", tickSize: 0, padding: 0.06 },
     marks: [
       Plot.cell(rows, { ...place, fill: (row) => (row.people === row.says ? "var(--series-1)" : "var(--series-2)"), fillOpacity: (row) => 0.06 + 0.3 * share(row), href: "href", ariaLabel: title, title }),
       Plot.text(rows, { ...place, text: (row) => `${row.num}`, fill: "var(--ink)", fontWeight: 600, pointerEvents: "none" }),

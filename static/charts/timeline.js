@@ -10,7 +10,9 @@ const STYLES = [
 const title = (row) => `${row.version} over ${row.baseline} by ${row.judge}: ${percent(row.win_rate)}, 95 % interval ${percent(row.low)} to ${percent(row.high)}, ${row.num_prompts} prompts${row.verdict ? `, ${row.verdict}` : ""}${row.trained_on_judge ? ", trained on this judge" : ""}`;
 
 export function timeline({ rows, versions, panels, against, live = [] }, { width, label }) {
-  const domain = [...versions, ...new Set(live.map((row) => row.version).filter((name) => !versions.includes(name)))];
+  // The first version is compared with nothing: it needs no place.
+  const judged = versions.filter((name) => rows.some((row) => row.version === name));
+  const domain = [...judged, ...new Set(live.map((row) => row.version).filter((name) => !judged.includes(name)))];
   const kinds = panels.map((panel) => panel.kind);
   const isBeside = width / kinds.length >= 300;
   const facet = isBeside ? "fx" : "fy";
@@ -37,7 +39,7 @@ export function timeline({ rows, versions, panels, against, live = [] }, { width
   marks.push(Plot.text(panels, { [facet]: "kind", frameAnchor: "top-left", dx: 8, dy: 8, text: "label", fontWeight: 600, fontSize: 12, fill: "var(--ink)" }));
   return Plot.plot({
     ariaLabel: label, width, height: isBeside ? 300 : 40 + 220 * kinds.length, marginLeft: 48, marginRight: 12, marginTop: 12, marginBottom: 28,
-    [facet]: { domain: kinds, axis: null, padding: 0.04 },
+    [facet]: { domain: kinds, axis: null, padding: isBeside ? 0.04 : 0.1 },
     x: { type: "point", domain, label: null, padding: 0.5, ticks: domain.filter((_, place) => place % every === 0), tickSize: 3 },
     y: { domain: [0, 1], label: null, tickFormat: percent, grid: true, ticks: 5 },
     marks,

@@ -81,11 +81,15 @@ def test_by_keyboard_a_cell_leads_to_the_two_answers_in_two_activations(
 ) -> None:
     person = visitor()
     page = open_overview(person, slug)
-    page.locator("[data-figure=matrix] svg a").first.focus()
+    cell = page.locator("[data-figure=matrix] svg a").first
+    num_prompts = re.search(r"(\d+) prompts", cell.get_attribute("aria-label") or "")
+    cell.focus()
     with page.expect_navigation():
         page.keyboard.press("Enter")
     assert re.search(r"/evaluations/\d+/\?judge=\d+&split=held_out&snapshot=[0-9a-f]{12}$", page.url)
-    page.locator("tbody a").first.focus()
+    assert num_prompts is not None
+    expect(page.locator(".equal")).to_contain_text(f"Exactly the number: these {num_prompts[1]} pairs come to")
+    page.locator("table.pairs tbody a").first.focus()
     with page.expect_navigation():
         page.keyboard.press("Enter")
     assert re.search(r"/evaluations/\d+/pairs/\d+/", page.url)

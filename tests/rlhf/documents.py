@@ -125,7 +125,7 @@ def _control(evaluation: int, by: int) -> Document:
 
 
 def _agreement(by: int) -> Document:
-    bins = [{"low": 0.2 * n, "high": 0.2 * n + 0.2, "mean": 0.2 * n + 0.1, "rate": 0.15 + 0.17 * n, "num": 10 + n}
+    bins = [{"low": 0.38 + n / 10, "high": 0.58 + n / 10, "mean": 0.5 + n / 10, "rate": 0.48 + n / 10, "num": 10 + n}
             for n in range(5)]  # fmt: skip
     return {"judge": by, "num_pairs": 60, "agreement": 0.7, "agreement_without_ties": 0.75, "kappa": 0.44,
             "confusion": [[25, 3, 5], [2, 1, 2], [6, 0, 16]], "low": 0.6, "high": 0.8, "bins": bins, "ece": 0.05,

@@ -57,7 +57,8 @@ def test_the_interval_and_the_chain_decide_what_may_be_said(asked, pieces, text,
 def test_what_wins_alone_but_not_in_the_chain_is_not_called_better():
     found = said([cell(1, 2, 1, 1, low=0.51)], chain=[link("open", 0.04, 0.08)])
     assert found.tone == "open"
-    assert found.text == "v1 can't be called better than v0 after 1 comparison in a row (p = 0.040, by Holm 0.080)."
+    assert found.text == "v1 looks better than v0, but that is not settled."
+    assert "p is 0.040 alone, and 0.080 by Holm's correction over 1 step." in found.details
 
 
 def test_the_training_reward_alone_settles_nothing():
@@ -161,7 +162,7 @@ def test_flags_say_who_was_trained_on_the_judge_and_who_is_of_its_family():
     content = documents.full(2)
     content["versions"][1]["family"] = "gpt"
     rows = {row["judge"]: row for row in FIGURES["judges"](shown_of(content)).rows}
-    assert rows["reward model rm1"]["flags"] == "v1 was trained on this judge"
+    assert rows["reward model rm1"]["flags"] == "reward that v1 was trained on"
     assert rows["gpt-4"]["flags"] == "same family as v1"
     assert rows["people"]["flags"] == ""
     assert rows["reward model rm1"]["position"] == "scores each answer alone"

@@ -40,6 +40,10 @@ def test_a_manager_registers_an_endpoint_and_it_meets_the_current_version(client
     assert rival.endpoint["api_key_env"] == "LARGE_API_KEY"
     assert Evaluation.objects.get().baseline == current
     assert "large-4" in client.get(reverse("versions", args=["tulip"])).content.decode()
+    page = answer.content.decode()
+    assert "https://models.example/v1" in page and "LARGE_API_KEY" in page
+    talk = reverse("try", args=["tulip"]) + f"?version={rival.pk}"
+    assert talk in page and f'value="{rival.pk}" selected' in client.get(talk).content.decode()
 
 
 def test_what_was_wrong_with_an_endpoint_is_said_and_what_was_typed_stays(client, manager, project):

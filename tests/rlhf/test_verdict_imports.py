@@ -1,10 +1,7 @@
 """Verdicts made elsewhere: AlpacaEval's own numbers come out again, and nothing lands by halves or twice."""
 
-import gzip
 import json
-import math
 import statistics
-from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -14,8 +11,8 @@ from rlhf import completions, evaluations
 from rlhf.learning.stats.win_rates import Verdict as Unit
 from rlhf.learning.stats.win_rates import WinRate, win_rates
 from rlhf.models import Evaluation, Judge, ModelVersion, Prompt, Run, Verdict
+from tests.rlhf.alpaca import FILES, lines, published, rows
 
-FILES = sorted((Path(__file__).parent / "alpaca_eval").glob("*.jsonl.gz"))
 URL = "/api/v1/projects/tulip/verdicts/import"
 FIELDS = ("evaluation_id", "judge_id", "prompt_id", "split", "score", "rater", "position", "replicate")
 
@@ -45,19 +42,6 @@ def estimates(project) -> dict[tuple[int, int, str], WinRate]:
     return win_rates(Unit(**{name: found[name] for name in FIELDS}) for found in rows)
 
 
-def published(rows: list[dict]) -> dict[str, float]:
-    """AlpacaEval's own formulas, on the preferences as they came."""
-    scores = [found["preference"] - 1 for found in rows]
-    return {
-        "win_rate": 100 * statistics.fmean(scores),
-        "standard_error": 100 * statistics.stdev(scores) / math.sqrt(len(scores)),
-        "n_wins": sum(score > 0.5 for score in scores),
-        "n_wins_base": sum(score < 0.5 for score in scores),
-        "n_draws": sum(score == 0.5 for score in scores),
-        "avg_length": statistics.fmean(len(found["candidate_output"]) for found in rows),
-    }
-
-
 def measured(project, candidate: str) -> dict[str, float]:
     evaluation = Evaluation.objects.get(candidate__name=candidate)
     (found,) = [rate for key, rate in estimates(project).items() if key[0] == evaluation.pk and key[2] == "all"]
@@ -74,12 +58,11 @@ def measured(project, candidate: str) -> dict[str, float]:
 
 def test_the_published_numbers_of_alpaca_eval_come_out_of_the_api(api, project):
     for file in FILES:
-        content = gzip.decompress(file.read_bytes())
-        answer = api.post(f"{URL}?judge=AlpacaEval", content, content_type="application/jsonl")
+        answer = api.post(f"{URL}?judge=AlpacaEval", lines(file), content_type="application/jsonl")
         assert (answer.status_code, answer.json()["num_verdicts"]) == (201, 30)
     for file in FILES:
-        rows = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
-        assert measured(project, rows[0]["candidate"]) == pytest.approx(published(rows), abs=1e-9)
+        found = rows(file)
+        assert measured(project, found[0]["candidate"]) == pytest.approx(published(found), abs=1e-9)
     assert Prompt.objects.count() == 30 and Judge.objects.get().kind == "imported"
     assert set(Prompt.objects.values_list("category", flat=True)) == {
         "selfinstruct", "oasst", "koala", "helpful_base", "vicuna",

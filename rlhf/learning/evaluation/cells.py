@@ -80,6 +80,12 @@ def estimate_row(cell: Cell) -> Row:
     }
 
 
+def counts(outcomes: Ints) -> Row:
+    """Prompts by unit outcome. outcomes: (4,)"""
+    names = (("wins", WIN), ("ties", TIE), ("losses", LOSS), ("unsettled", UNSETTLED))
+    return {name: int(outcomes[outcome]) for name, outcome in names}
+
+
 def document_row(cell: Cell, confidence: float) -> Row:
     """The cell in the shape of document.json, where all four outcomes count prompts."""
     return {
@@ -90,10 +96,7 @@ def document_row(cell: Cell, confidence: float) -> Row:
         "split": cell.split,
         "num_prompts": cell.rate.num_clusters,
         "num_verdicts": int(cell.verdicts.sum()),
-        "wins": int(cell.outcomes[WIN]),
-        "ties": int(cell.outcomes[TIE]),
-        "losses": int(cell.outcomes[LOSS]),
-        "unsettled": int(cell.outcomes[UNSETTLED]),
+        **counts(cell.outcomes),
         "win_rate": cell.rate.mean,
         "standard_error": cell.rate.standard_error,
         "low": cell.rate.low,

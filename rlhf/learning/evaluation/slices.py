@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rlhf.learning.configs import EstimateConfig
-from rlhf.learning.evaluation.cells import Cell
+from rlhf.learning.evaluation.cells import Cell, counts
 from rlhf.learning.evaluation.units import Floats
 from rlhf.learning.evaluation.verdicts import UnitTable
 from rlhf.learning.stats.intervals import clustered_mean
@@ -32,7 +32,8 @@ def slices(table: UnitTable, cells: Sequence[Cell], config: EstimateConfig) -> t
         large = {category: own for category, own in named.items() if own.size >= FEWEST}
         num_hidden += len(named) - len(large)
         scores = {category: table.score[own] for category, own in large.items()}
-        shown += _slices(cell, scores, config)
+        counted = [counts(np.bincount(table.outcome[own], minlength=4)) for own in large.values()]
+        shown += [row | count for row, count in zip(_slices(cell, scores, config), counted, strict=True)]
     return shown, num_hidden
 
 

@@ -99,6 +99,7 @@ def test_slices_under_twenty_held_out_prompts_are_hidden_and_counted(tmp_path: P
     ]
     found = document(tmp_path, rows)
     assert [(row["category"], row["num_prompts"], row["win_rate"]) for row in found["slices"]] == [("chat", 20, 0.5)]
+    assert [found["slices"][0][name] for name in ("wins", "ties", "losses", "unsettled")] == [10, 0, 10, 0]
     assert found["hidden_slices"] == 1
 
 
