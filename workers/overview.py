@@ -55,6 +55,14 @@ def ask(*, project: Project, now: datetime) -> Run:
     return _ask_freeze(project, there, last, now)
 
 
+def is_current(*, project: Project) -> bool:
+    """Whether the newest document shows all verdicts that count now."""
+    last = Run.objects.filter(project=project, purpose=PURPOSE).order_by("-id").first()
+    if last is None or (last.kind, last.state) != (Run.Kind.ESTIMATE, Run.State.SUCCEEDED):
+        return False
+    return _content_of(last) == content(project=project)
+
+
 def content(*, project: Project) -> str | None:
     """A name for the verdicts that count now: other verdicts, another name. None where nobody has judged.
 

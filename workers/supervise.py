@@ -17,6 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 from xmlrpc.client import Fault, ServerProxy
@@ -81,6 +82,7 @@ class Part:
     command: list[str]
     stop_s: int = 10
     autostart: bool = True  # False: waits until `ensure` asks for it
+    port: int | None = None  # that it must have
 
 
 class Parts:
@@ -89,20 +91,23 @@ class Parts:
         self.logs = settings.VAR / "logs"
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
+        self._beside: Sequence[Part] = ()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start everything.
+    def start(self, *, beside: Sequence[Part] = ()) -> None:
+        """Start everything, and parts that only the caller knows beside it.
 
-        Raises CannotStart where somebody else uses this folder, the port is taken, or storage or broker can't be used.
+        Raises CannotStart where somebody else uses this folder, a port is taken, or storage or broker can't be used.
         """
         self._take_lock()
+        self._beside = beside
         self.port = free_port() if self.port == 0 else self.port
-        if not is_free(self.port):
-            raise CannotStart(f"port {self.port}: expected a free port on 127.0.0.1, found one that is taken")
+        for port, whose in ((self.port, ""), *((part.port, f" of {part.name}") for part in beside)):
+            if port is not None and not is_free(port):
+                raise CannotStart(f"port {port}{whose}: expected a free port on 127.0.0.1, found one that is taken")
         try:
             health.require("storage", "broker")
         except health.Ill as error:
@@ -173,7 +178,7 @@ class Parts:
     def _configuration(self) -> str:
         user = f"user={os.getuid()}\n" if os.getuid() == 0 else ""  # said, or supervisord warns
         text = HEAD.format(logs=self.logs, run=settings.SOCKETS, pidfile=PIDFILE, user=user)
-        for part in parts(port=self.port):
+        for part in (*parts(port=self.port), *self._beside):
             command = [sys.executable, tether.__file__, str(settings.SOCKETS / PIDFILE), *part.command]
             text += PROGRAM.format(
                 name=part.name,

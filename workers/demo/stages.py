@@ -15,7 +15,7 @@ from workers import overview
 # (kind, purpose) of a run -> its stage; the order is the order on screen.
 STAGES = (
     "pre-training", "demonstrations", "SFT", "answers to rank", "ranking", "reward model", "best-of-N", "PPO",
-    "answers to compare", "judging", "comparing", "win rates", "audit",
+    "answers to compare", "judging", "LLM judging", "comparing", "win rates", "audit",
 )  # fmt: skip
 OF_RUN = {
     Run.Kind.SFT: "SFT",
@@ -80,6 +80,8 @@ def read(*, project: Project, now: datetime) -> list[Stage]:
 def _stage_of(run: Run) -> str:
     if run.purpose in OF_PURPOSE:
         return OF_PURPOSE[run.purpose]
+    if run.kind == Run.Kind.JUDGE and run.resource == Run.Resource.NETWORK:
+        return "LLM judging"
     if run.kind == Run.Kind.FREEZE:
         return OF_FREEZE.get(str(run.selection.get("dataset")), "win rates")
     return OF_RUN[Run.Kind(run.kind)]
