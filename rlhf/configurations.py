@@ -9,7 +9,7 @@ from typing import Any
 
 from rlhf.learning import configs
 from rlhf.models import Run
-from rlhf.runs import models
+from rlhf.runs import MODELS, OPTIONAL, models
 
 
 @dataclass(frozen=True)
@@ -18,21 +18,23 @@ class Setting:
 
     name: str
     value: Any
-    default: Any  # None where there is none, and where the default is None
+    default: Any
     differs: bool
+    has_default: bool = True
 
 
 def settings(*, run: Run) -> list[Setting]:
     """Every field of the run's kind, those that differ from the default first; what is stored where it isn't valid any
     more."""
-    paths = {field: version.name for field, version in models(run=run).items()}
+    needed = set(MODELS.get(run.kind, ())) - OPTIONAL.get(Run.Kind(run.kind), set())
+    paths = dict.fromkeys(needed, "") | {field: version.name for field, version in models(run=run).items()}
     try:
         config = configs.from_dict(run.kind, {**run.configuration, **paths})
     except configs.ConfigError:
-        return [Setting(name, value, None, True) for name, value in _flat(run.configuration)]
+        return [Setting(name, value, None, True, False) for name, value in _flat(run.configuration)]
     defaults = dict(_flat(_defaults(type(config))))
     found = [
-        Setting(name, value, defaults.get(name), name not in defaults or value != defaults[name])
+        Setting(name, value, defaults.get(name), name not in defaults or value != defaults[name], name in defaults)
         for name, value in _flat(configs.to_dict(config))
     ]
     return sorted(found, key=lambda setting: not setting.differs)

@@ -26,12 +26,6 @@ def made_by(*, versions: Iterable[ModelVersion]) -> dict[int, Run]:
     return {run.made_version_id: run for run in related.defer("log") if run.made_version_id is not None}
 
 
-def training_rewards(*, version: ModelVersion) -> frozenset[int]:
-    """The reward models that this version, or one that it comes from, was trained against: no neutral judges of it."""
-    runs = made_by(versions=chain(version=version)).values()
-    return frozenset(run.reward_model_id for run in runs if run.reward_model_id is not None)
-
-
 @dataclass(frozen=True)
 class Link:
     """A thing of a step; `kind` and `pk` say which page is its own."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf import alarms, charts, evaluation_snapshots, lineage, pairs, report_cards
+from rlhf import alarms, charts, evaluation_snapshots, lineage, pairs, report_cards, training_rewards
 from rlhf.models import (
     DatasetSnapshot,
     Evaluation,
@@ -105,7 +105,8 @@ def _data(chain: Iterable[ModelVersion], runs: Mapping[int, Run]) -> Iterator[Da
 
 def _comparisons(version: ModelVersion, snapshot: EvaluationSnapshot | None) -> Iterator[Comparison]:
     """Held-out win rates over every baseline; over all prompts where none is held out."""
-    trained = lineage.training_rewards(version=version)
+    by_reward_model = training_rewards.by_reward_model(project=version.project)
+    trained = {reward_model for reward_model, versions in by_reward_model.items() if version.pk in versions}
     versions = dict(Judge.objects.filter(project=version.project_id).values_list("pk", "version"))
     rows = Evaluation.objects.filter(project=version.project_id, candidate=version)
     for row in rows.select_related("candidate", "baseline", "project"):

@@ -21,6 +21,7 @@ SECTIONS: tuple[tuple[str, str, frozenset[Role], tuple[str, ...]], ...] = (
     (gettext_noop("Prompts"), "prompts", READERS, ()),
     (gettext_noop("Runs"), "runs", READERS, ("run",)),
     (gettext_noop("Versions"), "versions", READERS, ("version",)),
+    (gettext_noop("Rewards"), "rewards", READERS, ()),
     (gettext_noop("Datasets"), "datasets", READERS, ("create-token",)),
     (gettext_noop("Try it"), "try", READERS, ("try-answer",)),
     (gettext_noop("People"), "people", MANAGERS, ()),

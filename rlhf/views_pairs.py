@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
-from rlhf import lineage, pairs
+from rlhf import pairs, training_rewards
 from rlhf.access import READERS, access
 from rlhf.models import Judge, ModelVersion, Prompt, Verdict
 from rlhf.views_evaluations import listing
@@ -67,7 +67,8 @@ def pair(request: HttpRequest, project: str, pk: int, prompt: int) -> HttpRespon
 
 def _rewards(verdicts: Sequence[Verdict], candidate: ModelVersion) -> list[Reward]:
     """One row a reward model, in the order of their ids."""
-    trained_on = lineage.training_rewards(version=candidate)
+    by_reward_model = training_rewards.by_reward_model(project=candidate.project)
+    trained_on = {reward_model for reward_model, versions in by_reward_model.items() if candidate.pk in versions}
     rows = {
         verdict.judge_id: Reward(
             verdict.judge,

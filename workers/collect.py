@@ -228,11 +228,18 @@ def _collect_estimates(run: Run, claim: Claim, folder: Path, result: dict[str, A
             if DOCUMENT in result["outputs"]:
                 document = (folder / DOCUMENT).read_bytes()
                 evaluation_snapshots.store(run=run, attempt=claim.attempt, document=document)
-                older = Estimate.objects.filter(project=run.project, run__purpose=run.purpose, run__lt=run.pk)
-                older.filter(promotions=None).delete()
     except _Lost:
         return False
+    if DOCUMENT in result["outputs"]:
+        _drop_older_estimates(run)
     return True
+
+
+def _drop_older_estimates(run: Run) -> None:
+    """Of earlier overviews: each has thousands where many versions are compared, and their documents say the same."""
+    older = Estimate.objects.filter(project=run.project, run__purpose=run.purpose, run__lt=run.pk, promotions=None)
+    while batch := list(older.values_list("pk", flat=True)[: runs.BATCH]):
+        Estimate.objects.filter(pk__in=batch).delete()
 
 
 def _store_estimates(run: Run, claim: Claim, path: Path) -> None:

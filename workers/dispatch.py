@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from django.conf import settings
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 TURN_S = 0.3
 OVERVIEW_EVERY = 4  # turns: idle projects with verdicts are looked at too
+REQUESTED_ANYWAY = timedelta(minutes=1)
 SWEEP_EVERY = 200  # turns: about a minute
 
 
@@ -32,6 +33,7 @@ SWEEP_EVERY = 200  # turns: about a minute
 class Dispatcher:
     stopping: threading.Event = field(default_factory=threading.Event)
     complaints: dict[str, str] = field(default_factory=dict)  # by what failed: said once, not every turn
+    requested: dict[int, tuple[str, datetime]] = field(default_factory=dict)  # by project: what was planned, and when
     has_network: bool = False  # whether the worker that waits for servers has been asked for
 
     def run(self) -> None:
@@ -63,11 +65,20 @@ class Dispatcher:
 
     def plan_overviews(self, *, now: datetime, patient: bool = True) -> None:
         """Ask for the overview of every project whose verdicts have changed, whatever state its loop is in."""
+        for project in requested.projects():
+            self._guard(f"evaluations of {project.slug}", partial(self._plan_requested, project, now))
         for project in Project.objects.order_by("id"):
-            self._guard(f"evaluations of {project.slug}", partial(requested.plan, project=project, now=now))
             self._guard(
                 f"overview of {project.slug}", partial(overview.plan, project=project, now=now, patient=patient)
             )
+
+    def _plan_requested(self, project: Project, now: datetime) -> None:
+        """Where something has changed; now and then in any case, for what is not looked at to find out."""
+        there = requested.content(project=project)
+        before, planned_at = self.requested.get(project.pk, ("", now))
+        if there != before or now - planned_at > REQUESTED_ANYWAY:
+            requested.plan(project=project, now=now)
+            self.requested[project.pk] = there, now
 
     def _guard(self, what: str, plan: Callable[[], None]) -> None:
         try:

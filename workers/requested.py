@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 
 from annotate import batches
 from annotate.models import Task
@@ -50,6 +50,18 @@ def plan(*, project: Project, now: datetime) -> None:
 def projects() -> QuerySet[Project]:
     """Those that have a requested evaluation, whatever state their loop is in."""
     return Project.objects.filter(evaluations__requested_at__isnull=False).distinct().order_by("id")
+
+
+def content(*, project: Project) -> str:
+    """A name for what a plan mostly depends on, cheap to ask: the same name, and planning would ask for nothing new."""
+    states = Run.objects.filter(project=project).order_by("state").values_list("state").annotate(Count("pk"))
+    asked_for = project.evaluations.filter(requested_at__isnull=False)
+    newest = (
+        asked_for.aggregate(num=Count("pk"), at=Max("requested_at")),
+        project.versions.aggregate(num=Count("pk"), pk=Max("pk")),
+        Run.objects.filter(project=project).aggregate(pk=Max("pk")),
+    )
+    return repr((list(states), newest, project.loop, project.prompt_format))
 
 
 def _has_answers(turn: Turn, evaluation: Evaluation) -> bool:

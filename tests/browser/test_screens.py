@@ -22,7 +22,7 @@ ELSEWHERE = re.compile(r"^(/admin/|/api/|/logout|[^/]|//)|/weights$|[.](csv|json
 EXPECTED = {
     "/", "/projects/new/", "/p/screens/", "/p/screens/label/", "/p/screens/prompts/", "/p/screens/runs/",
     "/p/screens/runs/N/", "/p/screens/versions/", "/p/screens/versions/N/", "/p/screens/versions/N/report/",
-    "/p/screens/datasets/",
+    "/p/screens/datasets/", "/p/screens/rewards/",
     "/p/screens/try/", "/p/screens/people/", "/p/screens/evaluations/N/", "/p/screens/evaluations/N/pairs/N/",
     "/p/screens/evaluations/snapshots/HASH/",
 }  # fmt: skip

@@ -16,6 +16,8 @@ def address(name: str, project: Project) -> str:
         names["pk"] = evaluations.Evaluation.objects.get().candidate_id
     elif name in ("evaluation", "pairs-csv", "pair"):
         names["pk"] = evaluations.Evaluation.objects.get().pk
+    if name == "rewards-csv":
+        names["figure"] = "frontier"
     if name == "pair":
         names["prompt"] = Prompt.objects.order_by("id").first().pk
     return reverse(name, kwargs=names)

@@ -20,7 +20,7 @@ from tests.rlhf.rows import member, prompts, snapshot, version
 PAGES = (
     "project", "project-now", "project-judging", "runs", "runs-live", "run", "run-live", "run-samples", "versions",
     "version", "datasets", "prompts", "try", "evaluation", "pairs-csv", "pair", "label-progress", "report-card",
-    "model-card",
+    "model-card", "rewards", "rewards-csv",
 )  # fmt: skip
 MANAGER_PAGES = ("people",)
 MANAGER_POSTS = ("cancel-run", "retry-run", "switch-loop", "prompts", "people")

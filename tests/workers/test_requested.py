@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.rlhf.rows import run as made_run
 from tests.workers import hands
 from tests.workers.hands import NOW
 from workers import requested
+from workers.dispatch import Dispatcher
 from workers.execute import Worker
 
 pytestmark = pytest.mark.django_db
@@ -143,3 +145,31 @@ def test_language_models_and_verifiers_of_the_settings_are_asked_too(project: Pr
         ("reward_model", "gpu"), ("llm", "network"), ("verifier", "cpu"),
     ]  # fmt: skip
     assert [len(run.selection["prompt_ids"]) for run in asked] == [len(held_out(project))] * 2 + [1]
+
+
+def test_the_dispatcher_looks_closely_only_where_something_has_changed(
+    project: Project, cpu: Worker, django_assert_max_num_queries: Any
+) -> None:
+    rival(project)
+    dispatcher = Dispatcher()
+    dispatcher.plan_overviews(now=NOW)
+    assert set(Run.objects.values_list("kind", "policy__name")) == {("sample", "large"), ("sample", "v0")}
+    dispatcher.plan_overviews(now=NOW)
+    before = Run.objects.count()
+    with django_assert_max_num_queries(12):
+        dispatcher.plan_overviews(now=NOW)
+    assert Run.objects.count() == before
+    for name in Run.Resource.values:
+        while claim := runs.claim(resource=name, worker="hands", now=NOW):
+            hands.finish(claim=claim, worker=cpu)
+    dispatcher.plan_overviews(now=NOW)
+    assert Run.objects.filter(kind="judge", state="queued").exists()
+    more = project.prompts.filter(split="train").first()
+    player = ModelVersion.objects.get(name="v0")
+    by = Run.objects.filter(kind="sample", policy=player).get()
+    answer(more, player, by)  # which nothing that is looked at tells
+    num_runs = Run.objects.count()
+    dispatcher.plan_overviews(now=NOW)
+    dispatcher.plan_overviews(now=NOW + timedelta(minutes=2))
+    assert Run.objects.filter(kind="sample", selection={"prompt_ids": [more.pk]}).count() == 1
+    assert Run.objects.count() == num_runs + 1
