@@ -41,7 +41,7 @@ ANSWERS = {
     1: "Thank you, that was kind of you.\n\nI noticed, and it helped.",
     2: "Thank you for your kindness last week.\n\n- It made a hard day easier.\n- I won't forget it.\n\nWarmly, Jo",
 }
-MORE = "\n\nIt made a hard day easier."  # what makes some answers longer
+MORE = "\n\nI still smile when I think of it."  # what makes some answers longer
 FIRST = (Verdict.Position.CANDIDATE_FIRST, Verdict.Position.BASELINE_FIRST)
 CATEGORIES = ("letters", "letters", "wishes", "")
 JUDGE = JudgeConfig(backend="openai", server=ServerConfig(base_url="http://127.0.0.1:9", model="tiny"))
