@@ -48,6 +48,7 @@ OPTIONAL = {
     Run.Kind.GRPO: {"reward_model"},
     Run.Kind.JUDGE: {"reward_model"},  # who judges without one: a language model, a verifier
 }
+RIVALS = (ModelVersion.Kind.ANSWERS, ModelVersion.Kind.ENDPOINT)  # versions without weights
 ENDED = (Run.State.SUCCEEDED, Run.State.FAILED, Run.State.CANCELLED)
 
 
@@ -145,10 +146,8 @@ def check(*, run: Run) -> None:
             raise BadRun(f"a freeze run has no configuration, found {sorted(run.configuration)}")
         return
     for field, version in given.items():
-        if version.kind == ModelVersion.Kind.ANSWERS:
-            raise BadRun(f"{field}: {version.name} is a file of answers, expected a model")
-        if version.kind == ModelVersion.Kind.ENDPOINT and run.kind != Run.Kind.SAMPLE:
-            raise BadRun(f"{field}: {version.name} is an endpoint, whose weights a {run.kind} run can't have")
+        if version.kind in RIVALS and (run.kind, version.kind) != (Run.Kind.SAMPLE, ModelVersion.Kind.ENDPOINT):
+            raise BadRun(f"{field}: {version.name} is no model that a {run.kind} run can load, found {version.kind}")
     fixed = sorted(set(run.configuration) & set(MODELS[run.kind]))
     if fixed:
         raise BadRun(f"configuration: {', '.join(fixed)} comes from the run's versions, leave it out")
@@ -229,9 +228,7 @@ def succeed(
 
 def fail(*, claim: Claim, now: datetime, error: str) -> bool:
     """Bad input: another attempt would fail in the same way."""
-    return bool(
-        held(claim=claim).update(state=Run.State.FAILED, error=error[:ERROR_CHARACTERS], ended_at=now),
-    )
+    return bool(held(claim=claim).update(state=Run.State.FAILED, error=error[:ERROR_CHARACTERS], ended_at=now))
 
 
 def crash(*, claim: Claim, now: datetime, error: str) -> bool:

@@ -36,8 +36,9 @@ def plan(turn: Turn) -> None:
     for judge in configured:
         identity = judges.identity_of_configured(config=judge.config)[:DIGITS]
         for evaluation in opened:
-            if f"{_key(evaluation)}/{identity}" not in asked and _can_judge(judge, evaluation):
-                _by_configured_judge(turn, evaluation, judge, f"{_key(evaluation)}/{identity}")
+            key = f"{_key(evaluation)}/{identity}"
+            if key not in asked and (prompt_ids := _prompts(judge, evaluation)):
+                _by_configured_judge(turn, evaluation, judge, key, prompt_ids)
 
 
 def by_reward_model(turn: Turn, evaluation: Evaluation, version: ModelVersion) -> Run | None:
@@ -54,12 +55,15 @@ def by_reward_model(turn: Turn, evaluation: Evaluation, version: ModelVersion) -
     )
 
 
-def _by_configured_judge(turn: Turn, evaluation: Evaluation, judge: ConfiguredJudge, key: str) -> None:
+def _by_configured_judge(
+    turn: Turn, evaluation: Evaluation, judge: ConfiguredJudge, key: str, prompt_ids: list[int]
+) -> None:
     ask(
         replace(turn, iteration=evaluation.iteration),
         Run.Kind.JUDGE,
         key,
         configuration=judge.configuration,
+        selection={"prompt_ids": prompt_ids},
         evaluation=evaluation,
         judge=judges.configured_judge(project=turn.project, name=judge.name, config=judge.config),
     )
@@ -84,12 +88,12 @@ def _scorings(turn: Turn, opened: list[Evaluation]) -> Iterator[tuple[Evaluation
                 yield evaluation, version
 
 
-def _can_judge(judge: ConfiguredJudge, evaluation: Evaluation) -> bool:
-    """A verifier needs a prompt with a target that both have answered."""
-    if judge.config.backend != "verifier":
-        return True
-    both = evaluations.answered_by_both(evaluation=evaluation)
-    return both.exclude(target="").exists()
+def _prompts(judge: ConfiguredJudge, evaluation: Evaluation) -> list[int]:
+    """What both have answered; of a verifier those with a target."""
+    both = evaluations.answered_by_both(evaluation=evaluation).order_by("id")
+    if judge.config.backend == "verifier":
+        both = both.exclude(target="")
+    return list(both.values_list("pk", flat=True))
 
 
 def _key(evaluation: Evaluation) -> str:

@@ -136,8 +136,10 @@ def _ask_judges(turn: Turn, evaluation: Evaluation) -> None:
         prompts = both.exclude(target="") if one.judge.kind == Judge.Kind.VERIFIER else both
         judged = evaluations.visible_verdicts().filter(evaluation=evaluation, judge=one.judge)
         missing = prompts.exclude(pk__in=judged.values("prompt")).order_by("id").values_list("pk", "sha256")
-        at_work = Run.objects.filter(kind=Run.Kind.JUDGE, evaluation=evaluation, judge=one.judge)
-        if at_work.filter(state__in=UNDER_WAY).exists() or not (found := list(missing)):
+        its_runs = Run.objects.filter(kind=Run.Kind.JUDGE, evaluation=evaluation, judge=one.judge)
+        asked = _asked_about(its_runs) if one.judge.kind == Judge.Kind.LLM else set()
+        found = [(pk, sha256) for pk, sha256 in missing if pk not in asked]
+        if its_runs.filter(state__in=UNDER_WAY).exists() or not found:
             continue
         names = (one.judge.identity, evaluation.candidate.name, evaluation.baseline.name)
         ask(
@@ -150,6 +152,12 @@ def _ask_judges(turn: Turn, evaluation: Evaluation) -> None:
             evaluation=evaluation,
             judge=one.judge,
         )
+
+
+def _asked_about(its_runs: QuerySet[Run]) -> set[int]:
+    """What a language model was asked about, though some of it couldn't be read: it would say the same again."""
+    selections = its_runs.filter(state=Run.State.SUCCEEDED).values_list("selection", flat=True)
+    return {pk for selection in selections for pk in selection.get("prompt_ids", [])}
 
 
 def _open_comparisons(turn: Turn, evaluation: Evaluation) -> None:

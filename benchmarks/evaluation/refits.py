@@ -77,8 +77,9 @@ def _logistic(scores: Scores, won: NDArray[np.float64], lost: NDArray[np.float64
     def loss(strengths: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         gap = strengths[scores.first] - strengths[scores.second]
         slope = (won + lost) / (1 + np.exp(-gap)) - won
-        gradient = np.bincount(scores.first, weights=slope, minlength=size)
-        gradient -= np.bincount(scores.second, weights=slope, minlength=size)
+        gradient = np.zeros(size)
+        np.add.at(gradient, scores.first, slope)
+        np.add.at(gradient, scores.second, -slope)
         return float((won * np.logaddexp(0, -gap) + lost * np.logaddexp(0, gap)).sum()), gradient
 
     found: NDArray[np.float64] = minimize(loss, np.zeros(size), jac=True, method="L-BFGS-B").x

@@ -20,14 +20,16 @@ NUM_PIECES = 8  # that are announced
 
 @dataclass
 class Progress:
-    """A metric line per piece of work, so that the run is seen to live."""
+    """A metric line per piece of work, and again within a long one, so that the run is seen to live."""
 
     path: Path
     began: float = field(default_factory=time.monotonic)
     num_begun: int = 0
+    piece: str = ""
 
     def begin(self, piece: str) -> None:
-        self.num_begun += 1
+        self.num_begun += piece != self.piece
+        self.piece = piece
         line = {
             "step": self.num_begun,
             "total_steps": max(NUM_PIECES, self.num_begun),

@@ -5,7 +5,7 @@ import json
 import pytest
 from rest_framework.test import APIClient
 
-from rlhf import evaluations
+from rlhf import evaluations, runs
 from rlhf.models import Completion, ModelVersion, Prompt
 from rlhf.prompts import split_of
 from tests.rlhf.rows import prompts, version
@@ -149,3 +149,10 @@ def test_the_ladder(api, researcher, labeler, stranger):
         assert register(api).status_code == status
         assert upload(api, [{"prompt": "A?", "answer": "a"}]).status_code == status
     assert not ModelVersion.objects.exists()
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("answers", "sample"), ("answers", "sft"), ("endpoint", "dpo")])
+def test_no_run_is_asked_for_weights_that_are_not_here(project, now, kind, wanted):
+    rival = version(project, "theirs", kind=kind)
+    with pytest.raises(runs.BadRun, match="theirs is no model"):
+        runs.ask(project=project, kind=wanted, plan_key="x", policy=rival, now=now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.learning.reply_server import Reply, ReplyServer
 from tests.rlhf import rows
 from tests.workers import hands
 from tests.workers.hands import NOW
+from tests.workers.processes import wait_for
 from workers import judging, requested, rundir
 from workers.execute import Worker
 from workers.turn import Turn
@@ -132,6 +134,20 @@ def test_a_language_model_leaves_a_verdict_for_each_order_with_what_it_said(
     assert run.machine["device"] == "none"
 
 
+def test_a_verdict_that_cannot_be_read_is_asked_for_once(
+    replying: Replying,  # noqa: F811
+    network: Worker,
+) -> None:
+    made = project(stub(replying(lambda *_: (200, "Hm.")), max_unreadable_share=1.0))
+    Evaluation.objects.update(requested_at=NOW)
+    for _ in range(2):
+        requested.plan(project=made, now=NOW)
+        network.work()
+    run = Run.objects.get(kind="judge", resource="network")
+    assert run.state == "succeeded" and run.result["metrics"]["num_unreadable"] == 6
+    assert not Verdict.objects.filter(judge__kind="llm").exists()
+
+
 def test_a_verifier_judges_prompts_with_a_target_without_torch(network: Worker) -> None:
     made = project({"name": "sums", "kind": "verifier", "verifier": "regex"})
     assert plan(made) == ["judge/1/v1-v0"]  # nothing to compare with yet
@@ -164,10 +180,14 @@ def test_a_rival_is_answered_judged_and_compared_without_a_click_and_survives_a_
         judged.append(body)
         if len(judged) == 8 and not killed:
             killed.append(True)
+            # What was answered is in the journal a moment later.
+            wait_for(
+                lambda: children and len(journals[0].read_bytes().splitlines()) == 7, "seven answers in the journal"
+            )
             children[0].kill()
         return longer(body, before)
 
-    server, children = replying(reply), list[Child]()
+    server, children, journals = replying(reply), list[Child](), list[Path]()
     made = project(stub(server))
     Evaluation.objects.all().delete()
     where = {"base_url": server.url, "model": "rival"}
@@ -176,7 +196,9 @@ def test_a_rival_is_answered_judged_and_compared_without_a_click_and_survives_a_
     run = Run.objects.get(kind="judge", resource="network")
     claim = runs.claim(resource="network", worker="to be killed", now=timezone.now())
     assert claim is not None
-    children.append(network.starter.run(kind="judge", folder=rundir.prepare(run=run, claim=claim)))
+    folder = rundir.prepare(run=run, claim=claim)
+    journals.append(folder / "journal.jsonl")
+    children.append(network.starter.run(kind="judge", folder=folder))
     assert children[0].wait(60) == -9
     assert Task.objects.filter(kind="compare", state="open").count() == 3
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlhf.learning.configs import EstimateConfig
@@ -11,12 +11,20 @@ from rlhf.learning.evaluation.verdicts import Verdicts
 from rlhf.learning.stats import style_control
 
 Row = dict[str, Any]
+A_WHILE = 25  # cells
 
 
-def controls(verdicts: Verdicts, cells: Sequence[Cell], config: EstimateConfig) -> list[Row]:
-    """A row per held-out cell; none for answers that were not measured when they were frozen."""
+def controls(
+    verdicts: Verdicts, cells: Sequence[Cell], config: EstimateConfig, on_piece: Callable[[str], None]
+) -> list[Row]:
+    """A row per held-out cell; none for answers that were not measured when they were frozen.
+
+    By far the longest piece: hundreds of fits for each cell.
+    """
     found = []
-    for cell in cells:
+    for place, cell in enumerate(cells):
+        if place % A_WHILE == 0:
+            on_piece("controls")
         rows = verdicts.rows(cell.evaluation, cell.judge, "held_out")
         ours, theirs = verdicts.candidate_style[rows], verdicts.baseline_style[rows]
         if cell.split != "held_out" or not (ours.any() or theirs.any()):

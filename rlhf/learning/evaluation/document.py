@@ -28,7 +28,7 @@ Row = dict[str, Any]
 
 
 def document(verdicts: Verdicts, cells: Sequence[Cell], config: EstimateConfig, on_piece: Callable[[str], None]) -> Row:
-    """The document of all verdicts; `on_piece` is told the name of each piece that is begun."""
+    """The document of all verdicts; `on_piece` is told the name of each piece that is begun, of long ones again."""
     on_piece("cells")
     table, confidence = verdicts.units, config.confidence
     versions, judges = parties.versions(verdicts, config), parties.judges(verdicts, config)
@@ -37,8 +37,7 @@ def document(verdicts: Verdicts, cells: Sequence[Cell], config: EstimateConfig, 
     shown, num_hidden = slices(table, cells, config)
     on_piece("rankings")
     ranked = [ranking(table, judge, versions, chains[judge["id"]], config) for judge in judges]
-    on_piece("controls")
-    controlled = controls(verdicts, cells, config)
+    controlled = controls(verdicts, cells, config, on_piece)
     on_piece("agreement")
     agreed, alpha = people.ceiling(verdicts, judges, config)
     agreement = people.agreement(verdicts, judges, chains, config)

@@ -52,7 +52,7 @@ def test_the_same_verdicts_give_the_same_bytes_and_a_result_that_names_them(tmp_
     outputs = json.loads((tmp_path / "a/result.json").read_text())["outputs"]
     assert outputs["document.json"] == tables.sha256(tmp_path / "a/document.json")
     lines = [json.loads(line) for line in (tmp_path / "a/metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == list(range(1, lines[-1]["total_steps"] + 1))
+    assert sorted({line["step"] for line in lines}) == list(range(1, lines[-1]["total_steps"] + 1))
 
 
 def test_a_document_is_canonical_json_without_nan(tmp_path: Path) -> None:
