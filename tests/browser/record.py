@@ -41,7 +41,7 @@ ANSWERS = {
     1: "Thank you, that was kind of you.\n\nI noticed, and it helped.",
     2: "Thank you for your kindness last week.\n\n- It made a hard day easier.\n- I won't forget it.\n\nWarmly, Jo",
 }
-MORE = "\n\nIt made a hard day easier."  # what makes some answers longer
+MORE = "\n\nI still smile when I think of it."  # what makes some answers longer
 FIRST = (Verdict.Position.CANDIDATE_FIRST, Verdict.Position.BASELINE_FIRST)
 CATEGORIES = ("letters", "letters", "wishes", "")
 JUDGE = JudgeConfig(backend="openai", server=ServerConfig(base_url="http://127.0.0.1:9", model="tiny"))
@@ -64,6 +64,7 @@ def build(project: Project) -> None:
         _judge(evaluation, held_out, draw)
     _train(project, versions)
     _overview(project)
+    _judge_on(project)
     _promote(project, versions)
     cards.build(project.versions.get(name="rm2"))
 
@@ -151,6 +152,16 @@ def _overview(project: Project) -> None:
             overview.plan(project=project, now=timezone.now())
     finally:
         worker.starter.close()
+
+
+def _judge_on(project: Project) -> None:
+    """The language model at work on another comparison."""
+    run = _run(
+        project, Run.Kind.JUDGE, "judge/now", state=Run.State.RUNNING, step=40, total_steps=190, ended_at=None,
+        heartbeat_at=timezone.now(), evaluation=project.evaluations.latest("id"), judge=project.judges.get(kind="llm"),
+    )  # fmt: skip
+    logged = {"win_rate": 0.55, "low": 0.31, "high": 0.79, "wins": 10, "ties": 1, "losses": 8, "unsettled": 1}
+    RunMetric.objects.create(run=run, attempt=1, step=40, values={"step": 40, **logged})
 
 
 def _promote(project: Project, versions: list[ModelVersion]) -> None:
