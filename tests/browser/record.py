@@ -42,6 +42,7 @@ ANSWERS = {
     2: "Thank you for your kindness last week.\n\n- It made a hard day easier.\n- I won't forget it.\n\nWarmly, Jo",
 }
 MORE = "\n\nI still smile when I think of it."  # what makes some answers longer
+Row = tuple[Prompt, float, str, str]  # score of the candidate, rater, which answer came first
 FIRST = (Verdict.Position.CANDIDATE_FIRST, Verdict.Position.BASELINE_FIRST)
 CATEGORIES = ("letters", "letters", "wishes", "")
 JUDGE = JudgeConfig(backend="openai", server=ServerConfig(base_url="http://127.0.0.1:9", model="tiny"))
@@ -107,7 +108,9 @@ def _judge(evaluation: Evaluation, prompts: list[Prompt], draw: random.Random) -
     project = evaluation.project
     machine = judges.configured_judge(project=project, name="tiny-judge", config=JUDGE)
     reward = judges.reward_judge(version=project.versions.get(name="rm2"))
-    people, both_orders, alone = [], [], []
+    people: list[Row] = []
+    both_orders: list[Row] = []
+    alone: list[Row] = []
     for prompt in prompts:
         truth = draw.random() < 0.66
         for rater in range(1, 4 if draw.random() < 0.3 else 2):
@@ -126,9 +129,7 @@ def _score(draw: random.Random, truth: bool, accuracy: float) -> float:
     return 0.5 if draw.random() < 0.06 else float(truth if draw.random() < accuracy else not truth)
 
 
-def _record(
-    evaluation: Evaluation, judge: Judge, rows: list[tuple[Prompt, float, str, str]], run: Run | None = None
-) -> None:
+def _record(evaluation: Evaluation, judge: Judge, rows: list[Row], run: Run | None = None) -> None:
     new = evaluations.answers(version=evaluation.candidate)
     old = evaluations.answers(version=evaluation.baseline)
     made = [
