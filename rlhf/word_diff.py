@@ -6,7 +6,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
-MAX_WORDS = 5_000  # of a text; the slowest pair that was tried (a hundred words, each a hundredth) took 0.04 s
+MAX_WORDS = 5_000  # of a text; the slowest pair that was tried (a hundred words, each a hundredth) took 0.07 s
 SHORT = 2  # shared words between two longer changes: they only disturb reading
 _UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff"  # Thai, Lao, Japanese, Chinese: a sign is a word
 _WORDS = re.compile(rf"\s*(?:[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s])|\s+$")

@@ -94,7 +94,8 @@ def _markdown(found: dict[str, Any]) -> str:
         "",
         "| Bradley-Terry, all judges | 1,000 resamples |",
         "|---|---|",
-        f"| full fit and resamples of prompts (ours), best of {len(fits['ours_all_s'])} | {fits['ours_s']:.2f} s |",
+        f"| full fit and resamples of prompts (ours), best of {len(fits['ours_all_s'])} | {fits['ours_s']:.2f} s "
+        f"({fits['ours_cpu_s']:.2f} s of processor) |",
         f"| the same of one judge | {fits['ours_one_judge_s']:.2f} s |",
         f"| evalica.bootstrap, rows, scaled from {fits['evalica_timed']} | {fits['evalica_s']:,.0f} s |",
         f"| FastChat's way, rows, scaled from {fits['fastchat_timed']} | {fits['fastchat_s']:,.1f} s |",

@@ -19,6 +19,8 @@ export function timeline({ rows, versions, panels, against, live = [] }, { width
   const across = isBeside ? width / kinds.length : width;
   const every = Math.ceil(domain.length / Math.max(2, (across - 60) / 34));
   const marks = [Plot.ruleY([0.5], { stroke: "var(--line-strong)", strokeDasharray: "3 3" }), Plot.frame({ stroke: "var(--line)" })];
+  const lines = [];
+  const dots = [];
   against.forEach((name, place) => {
     const { stroke, dash, symbol, sign } = STYLES[place];
     const dx = (place - 0.5) * Math.min(12, across / domain.length / 2.5);
@@ -26,17 +28,19 @@ export function timeline({ rows, versions, panels, against, live = [] }, { width
     const at = { x: "version", dx, [facet]: "kind" };
     const settled = line.filter((row) => !row.trained_on_judge);
     const own = line.filter((row) => row.trained_on_judge);
-    marks.push(
+    lines.push(
       Plot.ruleX(live.filter((row) => row.against === name && kinds.includes(row.kind)), { ...at, y1: "low", y2: "high", stroke, strokeOpacity: 0.25, strokeWidth: 10, title: (row) => `being judged: ${percent(row.win_rate)}` }),
       Plot.line(line, { ...at, y: "win_rate", stroke, strokeDasharray: dash, strokeWidth: 1.25, strokeOpacity: 0.6 }),
       Plot.ruleX(line, { ...at, y1: "low", y2: "high", stroke, strokeWidth: 1.5 }),
+    );
+    dots.push(
       Plot.dot(settled, { ...at, y: "win_rate", fill: stroke, stroke: "var(--surface)", symbol, r: 5, href: "href", ariaLabel: title, title }),
       // Hollow where the judge was the training reward: it is no witness.
       Plot.dot(own, { ...at, y: "win_rate", fill: "var(--surface)", stroke, strokeWidth: 1.5, symbol, r: 5, href: "href", ariaLabel: title, title }),
       Plot.text(kinds, { [facet]: (kind) => kind, frameAnchor: "bottom-left", dx: 8, dy: -22 + place * 15, text: () => `${sign} against ${name}`, fill: stroke, fontSize: 11 }),
     );
   });
-  marks.push(Plot.text(panels, { [facet]: "kind", frameAnchor: "top-left", dx: 8, dy: 8, text: "label", fontWeight: 600, fontSize: 12, fill: "var(--ink)" }));
+  marks.push(...lines, ...dots, Plot.text(panels, { [facet]: "kind", frameAnchor: "top-left", dx: 8, dy: 8, text: "label", fontWeight: 600, fontSize: 12, fill: "var(--ink)" }));
   return Plot.plot({
     ariaLabel: label, width, height: isBeside ? 300 : 40 + 220 * kinds.length, marginLeft: 48, marginRight: 12, marginTop: 12, marginBottom: 28,
     [facet]: { domain: kinds, axis: null, padding: isBeside ? 0.04 : 0.1 },

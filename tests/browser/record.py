@@ -41,7 +41,8 @@ ANSWERS = {
     1: "Thank you, that was kind of you.\n\nI noticed, and it helped.",
     2: "Thank you for your kindness last week.\n\n- It made a hard day easier.\n- I won't forget it.\n\nWarmly, Jo",
 }
-MORE = "\n\nIt made a hard day easier."  # what makes some answers longer
+MORE = "\n\nI still smile when I think of it."  # what makes some answers longer
+Row = tuple[Prompt, float, str, str]  # score of the candidate, rater, which answer came first
 FIRST = (Verdict.Position.CANDIDATE_FIRST, Verdict.Position.BASELINE_FIRST)
 CATEGORIES = ("letters", "letters", "wishes", "")
 JUDGE = JudgeConfig(backend="openai", server=ServerConfig(base_url="http://127.0.0.1:9", model="tiny"))
@@ -64,6 +65,7 @@ def build(project: Project) -> None:
         _judge(evaluation, held_out, draw)
     _train(project, versions)
     _overview(project)
+    _judge_on(project)
     _promote(project, versions)
     cards.build(project.versions.get(name="rm2"))
 
@@ -106,7 +108,9 @@ def _judge(evaluation: Evaluation, prompts: list[Prompt], draw: random.Random) -
     project = evaluation.project
     machine = judges.configured_judge(project=project, name="tiny-judge", config=JUDGE)
     reward = judges.reward_judge(version=project.versions.get(name="rm2"))
-    people, both_orders, alone = [], [], []
+    people: list[Row] = []
+    both_orders: list[Row] = []
+    alone: list[Row] = []
     for prompt in prompts:
         truth = draw.random() < 0.66
         for rater in range(1, 4 if draw.random() < 0.3 else 2):
@@ -125,9 +129,7 @@ def _score(draw: random.Random, truth: bool, accuracy: float) -> float:
     return 0.5 if draw.random() < 0.06 else float(truth if draw.random() < accuracy else not truth)
 
 
-def _record(
-    evaluation: Evaluation, judge: Judge, rows: list[tuple[Prompt, float, str, str]], run: Run | None = None
-) -> None:
+def _record(evaluation: Evaluation, judge: Judge, rows: list[Row], run: Run | None = None) -> None:
     new = evaluations.answers(version=evaluation.candidate)
     old = evaluations.answers(version=evaluation.baseline)
     made = [
@@ -151,6 +153,16 @@ def _overview(project: Project) -> None:
             overview.plan(project=project, now=timezone.now())
     finally:
         worker.starter.close()
+
+
+def _judge_on(project: Project) -> None:
+    """The language model at work on another comparison."""
+    run = _run(
+        project, Run.Kind.JUDGE, "judge/now", state=Run.State.RUNNING, step=40, total_steps=190, ended_at=None,
+        heartbeat_at=timezone.now(), evaluation=project.evaluations.latest("id"), judge=project.judges.get(kind="llm"),
+    )  # fmt: skip
+    logged = {"win_rate": 0.55, "low": 0.31, "high": 0.79, "wins": 10, "ties": 1, "losses": 8, "unsettled": 1}
+    RunMetric.objects.create(run=run, attempt=1, step=40, values={"step": 40, **logged})
 
 
 def _promote(project: Project, versions: list[ModelVersion]) -> None:

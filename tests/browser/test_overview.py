@@ -118,6 +118,21 @@ def export(page: Page, chart: str, kind: str) -> bytes:
     return Path(download.value.path()).read_bytes()
 
 
+def test_what_is_being_judged_is_a_light_band_and_a_line(visitor: Callable[..., Visitor], slug: str) -> None:
+    person = visitor()
+    page = open_overview(person, slug)
+    expect(page.locator(".judging")).to_contain_text(
+        "tiny-judge is judging v2 against v1: 55\N{NO-BREAK SPACE}% so far"
+    )
+    bands = page.locator("[data-figure=timeline] [stroke-opacity='0.25'] title")
+    expect(bands).to_have_text(["being judged: 55 %"])
+    with page.expect_response(re.compile("/judging")) as asked:
+        pass
+    assert asked.value.status in (200, 304)
+    expect(bands).to_have_text(["being judged: 55 %"])
+    assert person.complaints == []
+
+
 def test_paper_shows_the_numbers_and_hides_the_controls(visitor: Callable[..., Visitor], slug: str) -> None:
     page = open_overview(visitor(), slug)
     page.emulate_media(media="print")

@@ -17,9 +17,8 @@ from tests.browser.conftest import Visitor
 
 pytestmark = pytest.mark.browser
 
-ELSEWHERE = re.compile(
-    r"^(/admin/|/api/|/logout|[^/]|//)|/weights$|[.](csv|json|md)($|[?])"
-)  # not ours to look at, or no page
+# Not ours to look at, or no page.
+ELSEWHERE = re.compile(r"^(/admin/|/api/|/logout|[^/]|//)|/weights$|[.](csv|json|md)([?]|$)")
 EXPECTED = {
     "/", "/projects/new/", "/p/screens/", "/p/screens/label/", "/p/screens/prompts/", "/p/screens/runs/",
     "/p/screens/runs/N/", "/p/screens/versions/", "/p/screens/versions/N/", "/p/screens/versions/N/report/",

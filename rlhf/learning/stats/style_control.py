@@ -21,7 +21,9 @@ one that all prompts would have at equal length. `Controls.overlap` says how man
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +37,7 @@ RIDGE = 0.1  # times half the squared coefficients, beside the summed log-likeli
 DIFFERS = 0.1  # of raw and length-controlled rate, from which AlpacaEval warns
 NUM_RESAMPLES = 200
 _STEP = 2.0  # longest Newton step, in logits
+_CLOSE = 1e-5  # the last Newton step of a fit may be this long: what it leaves is about its square
 _CELLS = 4_000_000  # resamples times prompts that are fitted at once
 Floats = NDArray[np.float64]
 
@@ -124,7 +127,7 @@ def fit(design: Floats, deviations: Floats, weights: Floats, start: Floats) -> F
         step = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]  # (B, K)
         longest = np.abs(step).max(axis=1, keepdims=True)
         beta += step * np.minimum(1.0, _STEP / np.maximum(longest, 1e-300))
-        if longest.max() < 1e-10:
+        if longest.max() < _CLOSE:
             break
     return beta
 
@@ -159,16 +162,33 @@ def _with_length(values: Floats) -> Floats:
 def _controlled(deviations: Floats, design: Floats, num_resamples: int, confidence: float, seed: int) -> Controlled:
     num = len(deviations)
     full = fit(design, deviations, np.ones((1, num)), np.zeros(design.shape[1]))[0]
-    draws, random = [], np.random.default_rng(seed)
-    at_once = max(1, _CELLS // num)
-    for begin in range(0, num_resamples, at_once):
-        size = min(at_once, num_resamples - begin)
-        weights = random.multinomial(num, np.full(num, 1 / num), size=size).astype(np.float64)
-        draws.append(fit(design, deviations, weights, full)[:, 0])
+    draws = [fit(design, deviations, weights, full)[:, 0] for weights in _resamples(num, num_resamples, seed)]
     theta = float(full[0])
     half = float(stdtrit(max(1, num - 1), (1 + confidence) / 2)) * float(np.std(np.concatenate(draws), ddof=1))
     low, high = _rate(theta - half), _rate(theta + half)
     return _never_too_narrow(Controlled(_rate(theta), low, high), deviations, confidence)
+
+
+def _resamples(num: int, num_resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each of `num` prompts is drawn, in pieces (B, num) of bounded size."""
+    if num * num_resamples <= _CELLS:
+        yield _drawn(num, num_resamples, seed)
+        return
+    random, at_once = np.random.default_rng(seed), max(1, _CELLS // num)
+    for begin in range(0, num_resamples, at_once):
+        yield _multinomial(random, num, min(at_once, num_resamples - begin))
+
+
+@lru_cache(maxsize=1)
+def _drawn(num: int, num_resamples: int, seed: int) -> Floats:
+    """The same for the hundreds of comparisons on as many prompts."""
+    weights = _multinomial(np.random.default_rng(seed), num, num_resamples)
+    weights.flags.writeable = False
+    return weights
+
+
+def _multinomial(random: np.random.Generator, num: int, size: int) -> Floats:
+    return random.multinomial(num, np.full(num, 1 / num), size=size).astype(np.float64)
 
 
 def _rate(logit: float) -> float:
