@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
+
+IDENTITY = re.compile(r"(?<=/)[0-9a-f]{16}$")  # of a judge behind a server, at the end of a plan key: it holds a port
+
+
+def key(plan_key: str) -> str:
+    return IDENTITY.sub("configured", plan_key)
 
 
 class Records:
@@ -48,16 +55,16 @@ class Records:
         return dict(self.rows("SELECT name, weights_sha256 FROM rlhf_modelversion ORDER BY name"))
 
     def states(self) -> dict[str, str]:
-        return dict(self.rows("SELECT plan_key, state FROM rlhf_run ORDER BY plan_key"))
+        return {key(name): state for name, state in self.rows("SELECT plan_key, state FROM rlhf_run ORDER BY 1")}
 
     def attempts(self) -> dict[str, int]:
-        return dict(self.rows("SELECT plan_key, attempt FROM rlhf_run ORDER BY plan_key"))
+        return {key(name): number for name, number in self.rows("SELECT plan_key, attempt FROM rlhf_run ORDER BY 1")}
 
     def outputs(self, table: str) -> dict[str, int]:
         """Rows of each run's winning attempt."""
         query = f"""SELECT plan_key, COUNT(*) FROM {table} JOIN rlhf_run run ON run.id = run_id
             WHERE {table}.attempt = run.attempt AND run.state = 'succeeded' GROUP BY plan_key"""  # noqa: S608
-        return dict(self.rows(query))
+        return {key(name): number for name, number in self.rows(query)}
 
     def tasks(self) -> list[tuple[Any, ...]]:
         query = """SELECT batch, prompt.sha256, task.state, overlap, num_submitted,

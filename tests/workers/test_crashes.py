@@ -12,11 +12,14 @@ import pytest
 
 from annotate.management.demo import pretraining
 from annotate.management.demo.recipe import SMALL
+from tests.workers.killed_judging import kill_in_the_middle as kill_judging
+from tests.workers.killed_judging import show, silent_model
 from tests.workers.processes import Command, gpu_child, gpu_worker, named, processes, wait_for
 from tests.workers.records import Records
 
 pytestmark = pytest.mark.slow
 DEMO = ("demo", "--size", "small", "--rounds", "2", "--exit")
+KINDS = ("people", "gold", "llm", "reward_model")
 LONG_S = 400.0  # for a machine that has much else to do
 
 
@@ -51,6 +54,7 @@ def test_a_demo_whose_parts_are_killed_ends_like_one_left_alone(var: Path, base_
     assert set(found.states().values()) == {"succeeded"}
     assert steps(found) == steps(expected) >= {"sft", "reward/1", "ppo/1", "reward/2", "ppo/2"}
     assert found.attempts()["ppo/1"] > 1 and found.attempts()["reward/2"] > 1
+    assert any(number > 1 for name, number in found.attempts().items() if name.endswith("/configured"))
     for table in ("rlhf_completion", "rlhf_verdict"):
         assert found.outputs(table) == expected.outputs(table) != {}
     # Every task has exactly the answers that it asked for, and they are those of the undisturbed demo.
@@ -58,15 +62,20 @@ def test_a_demo_whose_parts_are_killed_ends_like_one_left_alone(var: Path, base_
     assert tasks == expected.tasks()
     assert all(state == "done" and overlap == counted == stored for *_, state, overlap, counted, stored in tasks)
     assert found.answers() == expected.answers()
+    # And so are the numbers of every judge, on the last overview.
+    shown = show(var)
+    assert shown["is_quiet"] and shown["cells"] == show(alone_var)["cells"]
+    points = {(point["version"], point["kind"]) for point in shown["points"]}
+    assert points == {(version, kind) for version in ("v1", "v2") for kind in KINDS}
 
 
 def steps(records: Records) -> set[str]:
     """Plan keys, without the estimates: how often the first ones are made depends on how fast people compare."""
-    return {key for key in records.states() if not key.startswith(("freeze/verdicts/", "estimate/"))}
+    return {key for key in records.states() if not key.startswith(("freeze/verdicts/", "estimate/", "overview/"))}
 
 
 def kill_in_the_middle(demo: Command) -> None:
-    """The gpu worker within PPO, then the child within a reward run, then Valkey."""
+    """The gpu worker within PPO, the child within a reward run, Valkey, the worker that waits for a language model."""
     records, var = Records(demo.var), demo.var
     wait_for(lambda: records.is_half_done("ppo", 1), "the middle of PPO", LONG_S)
     worker, orphan = gpu_worker(var), gpu_child(var)
@@ -81,7 +90,9 @@ def kill_in_the_middle(demo: Command) -> None:
 
     valkey = named(var, "valkey")[0]
     os.kill(valkey.pid, signal.SIGKILL)
-    wait_for(lambda: [p for p in named(var, "valkey") if p.pid != valkey.pid], "another Valkey", 30.0)
+    with silent_model(var) as model:
+        wait_for(lambda: [p for p in named(var, "valkey") if p.pid != valkey.pid], "another Valkey", 30.0)
+        kill_judging(var, model, LONG_S)
 
 
 def test_a_demo_that_is_stopped_or_killed_leaves_no_process_and_goes_on_later(var: Path) -> None:
