@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from annotate.answers import KEYS, BadAnswer
 from annotate.models import Demonstration, Protocol, Ranking, Submission, Task
-from rlhf import evaluations, prompts
+from rlhf import evaluations, judges, prompts
 from rlhf.access import Access
 from rlhf.errors import Refusal
 from rlhf.models import Verdict
@@ -101,5 +101,5 @@ def _record_verdict(access: Access, submission: Submission, ranking: Ranking) ->
         replicate=submission.revision - 1,
     )  # fmt: skip
     assert task.evaluation is not None
-    judge = evaluations.people_judge(project=access.project)
+    judge = judges.people_judge(project=access.project)
     evaluations.record_verdicts(evaluation=task.evaluation, judge=judge, verdicts=[verdict])

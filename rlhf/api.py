@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -14,11 +15,22 @@ from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from rlhf import downloads, evaluations, metrics, prompts, runs
+from rlhf import downloads, evaluation_snapshots, evaluations, metrics, prompts, requests, runs
 from rlhf import serializers as shapes
 from rlhf.access import MANAGERS, READERS, Access, access
 from rlhf.errors import Refusal
-from rlhf.models import DatasetSnapshot, Evaluation, ModelVersion, Prompt, ReportCard, Role, Run, Scope, Verdict
+from rlhf.models import (
+    DatasetSnapshot,
+    Evaluation,
+    EvaluationSnapshot,
+    ModelVersion,
+    Prompt,
+    ReportCard,
+    Role,
+    Run,
+    Scope,
+    Verdict,
+)
 
 MAX_BODY = 20 * 1024 * 1024
 BYTES = {200: OpenApiTypes.BINARY, 206: OpenApiTypes.BINARY, 304: None, 410: None, 416: None}
@@ -161,6 +173,13 @@ class VersionList(InProject, ListAPIView[ModelVersion]):
     serializer_class = shapes.VersionSerializer
     filterset_fields = ("kind", "iteration", "is_current")
 
+    @extend_schema(request=shapes.NewRivalSerializer, responses={201: shapes.VersionSerializer})
+    def post(self, request: Request, project: str) -> Response:
+        """Register a rival: a model behind an OpenAI-compatible endpoint, or a file of answers to be sent next."""
+        here = self.here(roles=MANAGERS, scope=Scope.WRITE)
+        version = requests.register_rival(project=here.project, body=request.data, now=timezone.now())
+        return Response(shapes.VersionSerializer(version).data, status=201)
+
 
 class VersionDetail(InProject, RetrieveAPIView[ModelVersion]):
     queryset = ModelVersion.objects.all()
@@ -189,6 +208,13 @@ class WithEstimates(InProject):
 class EvaluationList(WithEstimates, ListAPIView[Evaluation]):
     filterset_fields = ("candidate", "baseline", "iteration")
 
+    @extend_schema(request=shapes.NewEvaluationSerializer, responses={201: shapes.EvaluationSerializer})
+    def post(self, request: Request, project: str) -> Response:
+        """Compare two versions: what either has not answered is sampled, then every judge of the project is asked."""
+        here = self.here(roles=MANAGERS, scope=Scope.WRITE)
+        evaluation = requests.from_body(project=here.project, body=request.data, now=timezone.now())
+        return Response(self.get_serializer(evaluation).data, status=201)
+
 
 class EvaluationDetail(WithEstimates, RetrieveAPIView[Evaluation]):
     pass
@@ -201,6 +227,42 @@ class VerdictList(InProject, ListAPIView[Verdict]):
 
     def get_queryset(self) -> QuerySet[Verdict]:
         return super().get_queryset().filter(evaluation=self.kwargs.get("pk"))
+
+
+class EvaluationSnapshotList(InProject, ListAPIView[EvaluationSnapshot]):
+    queryset = EvaluationSnapshot.objects.none()
+    serializer_class = shapes.EvaluationSnapshotSerializer
+
+    def get_queryset(self) -> QuerySet[EvaluationSnapshot]:
+        if getattr(self, "swagger_fake_view", False):
+            return EvaluationSnapshot.objects.none()
+        return evaluation_snapshots.visible(project=self.here().project)
+
+
+class EvaluationSnapshotDetail(InProject):
+    queryset = EvaluationSnapshot.objects.none()
+
+    @extend_schema(responses=shapes.EvaluationSnapshotSerializer)
+    def get(self, request: Request, project: str, sha256: str) -> Response:
+        """One frozen evaluation, by its hash or the first 12 characters of it, or `newest`."""
+        found = evaluation_snapshots.named(project=self.here().project, sha256=sha256)
+        return Response(shapes.EvaluationSnapshotSerializer(found).data)
+
+
+class EvaluationSnapshotDocument(InProject):
+    queryset = EvaluationSnapshot.objects.none()
+
+    @extend_schema(responses={200: OpenApiTypes.OBJECT, 304: None})
+    def get(self, request: Request, project: str, sha256: str) -> HttpResponseBase:
+        """The very bytes of document.json: docs/evaluation.md says what is in it. Its hash is its ETag."""
+        found = evaluation_snapshots.named(project=self.here().project, sha256=sha256)
+        return downloads.immutable_response(
+            request=request._request,
+            sha256=found.sha256,
+            content_type="application/json",
+            content=partial(evaluation_snapshots.text, snapshot=found),
+            is_permanent=sha256 == found.sha256,
+        )
 
 
 def _rows(request: Request) -> list[object]:

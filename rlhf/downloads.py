@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -46,6 +46,23 @@ def file_response(
     if request.method == "HEAD":
         return HttpResponse(status=status, headers=headers)
     return StreamingHttpResponse(_chunks(name, start, end), status=status, headers=headers)
+
+
+def immutable_response(
+    *, request: HttpRequest, sha256: str, content_type: str, content: Callable[[], str], is_permanent: bool = True
+) -> HttpResponse:
+    """A text that is named by its hash. Answers If-None-Match without asking for the text.
+
+    Not `is_permanent`: the address may mean another text later, so that a browser has to ask again.
+    """
+    etag = f'"{sha256}"'
+    headers = {
+        "ETag": etag,
+        "Cache-Control": f"private, {'max-age=31536000, immutable' if is_permanent else 'no-cache'}",
+    }
+    if etag in request.headers.get("If-None-Match", ""):
+        return HttpResponse(status=304, headers=headers)
+    return HttpResponse(content(), headers={**headers, "Content-Type": content_type})
 
 
 def folder_response(*, name: str, filename: str) -> StreamingHttpResponse:

@@ -1,33 +1,53 @@
-"""Who won: judges, verdicts and the estimates made of them. Verdicts are the only truth.
+"""Who won: verdicts and the estimates made of them; who judged is in `rlhf/judges.py`. Verdicts are the only truth.
 
 A verdict counts, for everybody, when a person gave it or when the run that gave it succeeded at that attempt.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from functools import cache
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from rlhf.completions import visible
+from rlhf.errors import Refusal
 from rlhf.learning.style import Style, style
-from rlhf.models import Completion, Estimate, Evaluation, Judge, ModelVersion, Project, Prompt, Run, Verdict
+from rlhf.models import (
+    Completion,
+    DatasetSnapshot,
+    Estimate,
+    Evaluation,
+    Judge,
+    ModelVersion,
+    Project,
+    Prompt,
+    Run,
+    Verdict,
+)
 
 BATCH = 500  # rows per write transaction
+CHUNK = 2_000  # verdicts that are read at a time
+LONG_SPAN = 100  # ids in a row from which on a query names a span by its ends: SQLite takes no thousand of those
+SIDES = ("candidate", "baseline")
+STYLES = tuple(each.name for each in fields(Style))
 FROZEN = ("evaluation_id", "prompt_id", "judge_id", "rater", "position", "replicate", "score")  # as they are
 SELECTED = (
-    "id", "prompt__split", "prompt__category", "evaluation__candidate_id", "evaluation__baseline_id",
+    "id", "run_id", "prompt__split", "prompt__category", "evaluation__candidate_id", "evaluation__baseline_id",
     "candidate_completion_id", "baseline_completion_id", "candidate_reward", "baseline_reward",
 )  # fmt: skip
 EVALUATION = "evaluation"  # purpose of the sample runs whose answers are compared
+
+
+class NotListed(Refusal):
+    """A snapshot that doesn't say which verdicts it froze."""
+
+    status = 410
 
 
 @dataclass(frozen=True)
@@ -41,6 +61,7 @@ class NewVerdict:
     replicate: int = 0
     candidate_reward: float | None = None
     baseline_reward: float | None = None
+    note: str = ""  # what the judge said
 
 
 def open_evaluation(*, project: Project, candidate: ModelVersion, baseline: ModelVersion, iteration: int) -> Evaluation:
@@ -63,7 +84,7 @@ def record_verdicts(
                 prompt_id=verdict.prompt_id, candidate_completion_id=verdict.candidate_completion_id,
                 baseline_completion_id=verdict.baseline_completion_id, score=verdict.score, rater=verdict.rater,
                 position=verdict.position, replicate=verdict.replicate, candidate_reward=verdict.candidate_reward,
-                baseline_reward=verdict.baseline_reward,
+                baseline_reward=verdict.baseline_reward, note=verdict.note,
             )
             for verdict in batch
         ]  # fmt: skip
@@ -86,35 +107,91 @@ def restore_verdicts(*, verdicts: QuerySet[Verdict]) -> int:
     return verdicts.update(withdrawn_at=None)
 
 
-def verdict_rows(*, project: Project, evaluations: Iterable[Evaluation] | None = None) -> Iterator[dict[str, object]]:
-    """The visible verdicts in the shape of docs/run_folder.md, in the order of their ids, ready to be frozen."""
+@dataclass
+class Frozen:
+    """Which verdicts a snapshot holds, in few words: whole runs, and spans of ids of those that no run gave.
+
+    Verdicts of a succeeded run never change. A span has no gap, so nothing can come into it later.
+    """
+
+    runs: set[int] = field(default_factory=set)
+    spans: list[list[int]] = field(default_factory=list)  # first and last id
+
+    def add(self, *, pk: int, run_id: int | None) -> None:
+        """Ids come in their order."""
+        if run_id is not None:
+            self.runs.add(run_id)
+        elif self.spans and self.spans[-1][1] == pk - 1:
+            self.spans[-1][1] = pk
+        else:
+            self.spans.append([pk, pk])
+
+    def parameters(self) -> dict[str, list[Any]]:
+        return {"runs": sorted(self.runs), "spans": self.spans}
+
+
+def verdict_rows(
+    *, project: Project, evaluations: Iterable[Evaluation] | None = None, frozen: Frozen | None = None
+) -> Iterator[dict[str, object]]:
+    """The visible verdicts in the shape of docs/run_folder.md, in the order of their ids, ready to be frozen.
+
+    Neither verdicts nor texts are ever held at once. `frozen` is told which verdicts there were.
+    """
     verdicts = visible_verdicts().filter(project=project).order_by("id")
     if evaluations is not None:
         verdicts = verdicts.filter(evaluation__in=list(evaluations))
-    style_of = _styles()
-    for row in verdicts.values(*FROZEN, *SELECTED).iterator(chunk_size=2_000):
-        styles = {side: style_of(row[f"{side}_completion_id"]) for side in ("candidate", "baseline")}
-        yield {
-            "verdict_id": row["id"],
-            "split": row["prompt__split"],
-            "category": row["prompt__category"],
-            "candidate_id": row["evaluation__candidate_id"],
-            "baseline_id": row["evaluation__baseline_id"],
-            "candidate_reward": row["candidate_reward"] or 0.0,
-            "baseline_reward": row["baseline_reward"] or 0.0,
-            **{name: row[name] for name in FROZEN},
-            **{f"{side}_{name}": value for side, found in styles.items() for name, value in asdict(found).items()},
-        }
+    source = verdicts.values(*FROZEN, *SELECTED).iterator(chunk_size=CHUNK)
+    styles: dict[int, Style] = {}
+    while chunk := list(itertools.islice(source, CHUNK)):
+        _add_styles(styles, {row[f"{side}_completion_id"] for row in chunk for side in SIDES})
+        for row in chunk:
+            if frozen is not None:
+                frozen.add(pk=row["id"], run_id=row["run_id"])
+            yield _verdict_row(row, styles)
 
 
-def _styles() -> Callable[[int], Style]:
-    """The style of a completion by its id; each text is read once."""
+def _verdict_row(row: dict[str, Any], styles: dict[int, Style]) -> dict[str, object]:
+    known = {side: styles[row[f"{side}_completion_id"]] for side in SIDES}
+    return {
+        "verdict_id": row["id"],
+        "split": row["prompt__split"],
+        "category": row["prompt__category"],
+        "candidate_id": row["evaluation__candidate_id"],
+        "baseline_id": row["evaluation__baseline_id"],
+        "candidate_reward": row["candidate_reward"] or 0.0,
+        "baseline_reward": row["baseline_reward"] or 0.0,
+        **{name: row[name] for name in FROZEN},
+        **{f"{side}_{name}": getattr(found, name) for side, found in known.items() for name in STYLES},
+    }
 
-    @cache
-    def style_of(pk: int) -> Style:
-        return style(Completion.objects.values_list("text", flat=True).get(pk=pk))
 
-    return style_of
+def _add_styles(styles: dict[int, Style], wanted: set[int]) -> None:
+    """Each text is read once, a batch of them at a time."""
+    missing = sorted(wanted - styles.keys())
+    for start in range(0, len(missing), BATCH):
+        texts = Completion.objects.filter(pk__in=missing[start : start + BATCH]).values_list("pk", "text")
+        styles.update((pk, style(text)) for pk, text in texts)
+
+
+def verdicts_as_of(*, snapshot: DatasetSnapshot) -> QuerySet[Verdict]:
+    """Exactly the verdicts that a snapshot froze, whatever was given or withdrawn later.
+
+    Raises NotListed for a snapshot that says nothing of that.
+    """
+    listed = snapshot.parameters.get("verdicts")
+    if snapshot.configuration != "verdicts" or listed is None:
+        raise NotListed(f"snapshot {snapshot.pk}: expected one of verdicts that lists them, found {snapshot}")
+    verdicts = Verdict.objects.filter(project=snapshot.project_id)
+    if "evaluations" in snapshot.parameters:
+        verdicts = verdicts.filter(evaluation__in=snapshot.parameters["evaluations"])
+    chosen = Q(run__in=listed["runs"], attempt=F("run__attempt"))
+    single: list[int] = []
+    for first, last in listed["spans"]:
+        if last - first < LONG_SPAN:
+            single += range(first, last + 1)
+        else:
+            chosen |= Q(run=None, pk__range=(first, last))
+    return verdicts.filter(chosen | Q(run=None, pk__in=single))
 
 
 def answers(
@@ -128,20 +205,13 @@ def answers(
     return {completion.prompt_id: completion for completion in completions.order_by("-id")}
 
 
-def reward_judge(*, version: ModelVersion) -> Judge:
-    """The judge that a reward model is. Other weights or another template are another judge."""
-    weights = version.weights_sha256 or version.path or version.source
-    identity = {"kind": "reward_model", "weights_sha256": weights, "prompt_format": version.project.prompt_format}
-    return _judge(version.project, Judge.Kind.REWARD_MODEL, f"reward model {version.name}", identity, version)
-
-
-def people_judge(*, project: Project) -> Judge:
-    return _judge(project, Judge.Kind.PEOPLE, "people", {"kind": "people"})
-
-
-def gold_judge(*, project: Project, name: str) -> Judge:
-    """The hidden truth of a simulated world; `name` says which, its version included."""
-    return _judge(project, Judge.Kind.GOLD, name, {"kind": "gold", "name": name})
+def answered_by_both(*, evaluation: Evaluation) -> QuerySet[Prompt]:
+    """The prompts that candidate and baseline have answered."""
+    found = Prompt.objects.filter(project=evaluation.project_id)
+    for version in (evaluation.candidate_id, evaluation.baseline_id):
+        given = visible().filter(version=version, sample_index=0, run__purpose=EVALUATION)
+        found = found.filter(pk__in=given.values("prompt"))
+    return found
 
 
 def latest_estimates(*, evaluation: Evaluation) -> list[Estimate]:
@@ -160,13 +230,3 @@ def estimates_by_evaluation(*, evaluations: Iterable[Evaluation]) -> dict[int, l
         if not found or found[0].run_id == estimate.run_id:
             found.append(estimate)
     return newest
-
-
-def _judge(
-    project: Project, kind: Judge.Kind, name: str, identity: dict[str, str], version: ModelVersion | None = None
-) -> Judge:
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    judge, _ = Judge.objects.get_or_create(
-        project=project, identity=digest, defaults={"kind": kind, "name": name[:80], "version": version}
-    )
-    return judge

@@ -9,7 +9,7 @@ from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 
-from rlhf import prompt_files
+from rlhf import prompt_files, tries
 from rlhf.models import MAX_TEXT, ModelVersion, Role, Scope
 
 
@@ -68,14 +68,29 @@ class MemberForm(forms.Form):
 
 class TryForm(forms.Form):
     prompt = forms.CharField(
-        label="Prompt", max_length=MAX_TEXT, strip=True, widget=forms.Textarea(attrs={"rows": 4, "autofocus": True})
+        label="Prompt",
+        max_length=MAX_TEXT,
+        strip=True,
+        help_text="Ctrl+Enter asks",
+        widget=forms.Textarea(attrs={"rows": 4, "autofocus": True, "aria-keyshortcuts": "Control+Enter"}),
     )
     version = forms.ModelChoiceField(ModelVersion.objects.none(), label="Version", empty_label=None)
     beside = forms.ModelChoiceField(
         ModelVersion.objects.none(), label="Beside it", required=False, empty_label="nothing else"
     )
+    temperature = forms.FloatField(
+        label="Temperature",
+        min_value=0,
+        max_value=tries.MAX_TEMPERATURE,
+        required=False,
+        widget=forms.NumberInput(attrs={"step": 0.1}),
+    )
+    num_samples = forms.IntegerField(label="Answers of each", min_value=1, max_value=tries.MAX_SAMPLES, required=False)
 
     def __init__(self, *args: Any, versions: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in ("version", "beside"):
             self.fields[name].queryset = versions  # type: ignore[attr-defined]
+
+    def clean_num_samples(self) -> int:
+        return self.cleaned_data["num_samples"] or 1

@@ -9,6 +9,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from rlhf import judge_settings
 from rlhf.errors import Refusal
 from rlhf.learning import configs
 from rlhf.runs import MODELS
@@ -43,6 +44,7 @@ class LoopSettings:
     ppo: dict[str, Any] = field(default_factory=dict)
     dpo: dict[str, Any] = field(default_factory=dict)
     grpo: dict[str, Any] = field(default_factory=dict)
+    judges: list[dict[str, Any]] = field(default_factory=list)  # besides people and reward models: rlhf/judge_settings
 
 
 def parse(values: dict[str, Any]) -> LoopSettings:
@@ -59,6 +61,10 @@ def parse(values: dict[str, Any]) -> LoopSettings:
             configs.from_dict(stage, {**dict.fromkeys(MODELS[stage], "-"), **values.get(stage, {})})
         except configs.ConfigError as error:
             raise BadLoopSettings(f"loop: {error}") from error
+    try:
+        judge_settings.parse(values.get("judges", []))
+    except judge_settings.BadJudges as error:
+        raise BadLoopSettings(f"loop.{error}") from error
     settings = LoopSettings(**values)
     if settings.policy_training == "best_of_n" and settings.num_best_of_n_prompts == 0:
         raise BadLoopSettings(
@@ -70,6 +76,8 @@ def parse(values: dict[str, Any]) -> LoopSettings:
 def _check(name: str, value: Any) -> None:
     if name in STAGES:
         good, expected = isinstance(value, dict), "an object"
+    elif name == "judges":
+        good, expected = isinstance(value, list), "a list"
     elif name == "policy_training":
         good, expected = value in POLICY_TRAININGS, f"one of {', '.join(POLICY_TRAININGS)}"
     elif name == "num_rounds":

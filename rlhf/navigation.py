@@ -14,13 +14,14 @@ from rlhf.models import Membership, Role
 
 # Heading, the page that it leads to, who may open it, and further pages that belong to the section.
 SECTIONS: tuple[tuple[str, str, frozenset[Role], tuple[str, ...]], ...] = (
-    (gettext_noop("Dashboard"), "project", READERS, ("evaluation", "pair")),
+    (gettext_noop("Dashboard"), "project", READERS, ("evaluation", "pair", "evaluation-snapshot")),
     (gettext_noop("Label"), "label", LABELERS, ()),
     (gettext_noop("My work"), "label-me", frozenset({Role.LABELER}), ()),
     (gettext_noop("Labelers"), "labelers", MANAGERS, ("labeler", "adjudication", "adjudicate")),
     (gettext_noop("Prompts"), "prompts", READERS, ()),
     (gettext_noop("Runs"), "runs", READERS, ("run",)),
     (gettext_noop("Versions"), "versions", READERS, ("version",)),
+    (gettext_noop("Rewards"), "rewards", READERS, ()),
     (gettext_noop("Datasets"), "datasets", READERS, ("create-token",)),
     (gettext_noop("Try it"), "try", READERS, ("try-answer",)),
     (gettext_noop("People"), "people", MANAGERS, ()),

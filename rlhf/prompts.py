@@ -73,11 +73,16 @@ def from_row(*, row: object) -> NewPrompt:
     return new_prompt(value=row[given[0]], category=row.get("category") or "", target=target)
 
 
-def add(*, project: Project, prompts: Iterable[NewPrompt], source: str, author: User | None = None) -> Added:
-    """Store prompts, one transaction per batch; those that the project has already are counted and left alone."""
+def add(
+    *, project: Project, prompts: Iterable[NewPrompt], source: str, author: User | None = None, split: str | None = None
+) -> Added:
+    """Store prompts, one transaction per batch; those that the project has already are counted and left alone.
+
+    split: of all that are new, where a benchmark brings its own; None leaves it to the hash.
+    """
     num_added = num_seen = 0
     for batch in _batches(prompts):
-        rows = {(row := _row(project, prompt, source, author)).sha256: row for prompt in batch}
+        rows = {(row := _row(project, prompt, source, author, split)).sha256: row for prompt in batch}
         with transaction.atomic():
             there = set(project.prompts.filter(sha256__in=rows).values_list("sha256", flat=True))
             missing = [row for sha256, row in rows.items() if sha256 not in there]
@@ -120,12 +125,12 @@ def split_of(*, project: Project, messages: Iterable[Message]) -> Split:
     return Split.HELD_OUT if share < project.held_out_share else Split.TRAIN
 
 
-def _row(project: Project, prompt: NewPrompt, source: str, author: User | None) -> Prompt:
+def _row(project: Project, prompt: NewPrompt, source: str, author: User | None, split: str | None) -> Prompt:
     return Prompt(
         project=project,
         messages=list(prompt.messages),
         sha256=sha256_of(messages=prompt.messages),
-        split=split_of(project=project, messages=prompt.messages),
+        split=split or split_of(project=project, messages=prompt.messages),
         category=prompt.category,
         target=prompt.target,
         source=source,

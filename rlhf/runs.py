@@ -17,9 +17,10 @@ from typing import Any
 from django.db.models import Case, DateTimeField, F, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 
+from rlhf import resources
 from rlhf.errors import Refusal
 from rlhf.learning import configs
-from rlhf.models import DatasetSnapshot, Evaluation, ModelVersion, Project, Run
+from rlhf.models import DatasetSnapshot, Evaluation, Judge, ModelVersion, Project, Run
 
 ATTEMPTS = 5  # before a run that crashes or goes silent has failed
 LOG_CHARACTERS = 20_000  # kept of the child's output
@@ -39,10 +40,15 @@ MODELS: dict[str, dict[str, tuple[str, ...]]] = {
     Run.Kind.JUDGE: {"reward_model": ("reward_model",)},
     Run.Kind.FREEZE: {},
     Run.Kind.ESTIMATE: {},
+    Run.Kind.DELIVER: {"model": ("policy",)},
 }
 # Model fields that a run can do without; the configuration says what it then needs instead.
-OPTIONAL = {Run.Kind.REWARD: {"policy"}, Run.Kind.GRPO: {"reward_model"}}
-CPU_KINDS = frozenset({Run.Kind.FREEZE, Run.Kind.ESTIMATE})
+OPTIONAL = {
+    Run.Kind.REWARD: {"policy"},
+    Run.Kind.GRPO: {"reward_model"},
+    Run.Kind.JUDGE: {"reward_model"},  # who judges without one: a language model, a verifier
+}
+RIVALS = (ModelVersion.Kind.ANSWERS, ModelVersion.Kind.ENDPOINT)  # versions without weights
 ENDED = (Run.State.SUCCEEDED, Run.State.FAILED, Run.State.CANCELLED)
 
 
@@ -96,12 +102,12 @@ def ask(
     snapshot: DatasetSnapshot | None = None,
     demonstrations: DatasetSnapshot | None = None,
     evaluation: Evaluation | None = None,
+    judge: Judge | None = None,
 ) -> Run:
     """The run of this plan key, queued if nobody has asked for it yet. Raises BadRun for what its kind can't run."""
     run = Run(
         project=project,
         kind=kind,
-        resource=Run.Resource.CPU if kind in CPU_KINDS else Run.Resource.GPU,
         plan_key=plan_key,
         purpose=purpose,
         iteration=iteration,
@@ -113,9 +119,11 @@ def ask(
         snapshot=snapshot,
         demonstrations=demonstrations,
         evaluation=evaluation,
+        judge=judge,
         max_attempts=ATTEMPTS,
         created_at=now,
     )
+    run.resource = resources.of(run=run)
     asked = Run.objects.filter(project=project, plan_key=plan_key)
     if found := asked.first():
         return found
@@ -137,6 +145,9 @@ def check(*, run: Run) -> None:
         if run.configuration:
             raise BadRun(f"a freeze run has no configuration, found {sorted(run.configuration)}")
         return
+    for field, version in given.items():
+        if version.kind in RIVALS and (run.kind, version.kind) != (Run.Kind.SAMPLE, ModelVersion.Kind.ENDPOINT):
+            raise BadRun(f"{field}: {version.name} is no model that a {run.kind} run can load, found {version.kind}")
     fixed = sorted(set(run.configuration) & set(MODELS[run.kind]))
     if fixed:
         raise BadRun(f"configuration: {', '.join(fixed)} comes from the run's versions, leave it out")
@@ -217,9 +228,7 @@ def succeed(
 
 def fail(*, claim: Claim, now: datetime, error: str) -> bool:
     """Bad input: another attempt would fail in the same way."""
-    return bool(
-        held(claim=claim).update(state=Run.State.FAILED, error=error[:ERROR_CHARACTERS], ended_at=now),
-    )
+    return bool(held(claim=claim).update(state=Run.State.FAILED, error=error[:ERROR_CHARACTERS], ended_at=now))
 
 
 def crash(*, claim: Claim, now: datetime, error: str) -> bool:

@@ -11,6 +11,7 @@ from rlhf.models import (
     DatasetSnapshot,
     Estimate,
     Evaluation,
+    EvaluationSnapshot,
     Judge,
     ModelVersion,
     Prompt,
@@ -104,9 +105,67 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     class Meta:
         model = ModelVersion
         fields = (
-            "id", "name", "kind", "number", "iteration", "parent", "source", "weights_sha256", "metrics", "is_current",
-            "created_at",
+            "id", "name", "kind", "number", "iteration", "parent", "source", "weights_sha256", "endpoint", "metrics",
+            "is_current", "created_at",
         )  # fmt: skip
+
+
+class NewRivalSerializer(serializers.Serializer[dict[str, object]]):
+    """For the OpenAPI page; rlhf/rivals.py checks it."""
+
+    name = serializers.CharField(max_length=60)
+    kind = serializers.ChoiceField(choices=["endpoint", "answers"], default="endpoint")
+    endpoint = serializers.JSONField(
+        required=False, help_text="base_url and model, perhaps api_key_env (the name of a variable, never a key)"
+    )
+    evaluate = serializers.BooleanField(default=True, help_text="compare an endpoint with the current version at once")
+
+
+class NewEvaluationSerializer(serializers.Serializer[dict[str, object]]):
+    candidate = serializers.JSONField(help_text="id or name of a version")
+    baseline = serializers.JSONField(help_text="id or name of a version")
+
+
+class NewAnswerSerializer(serializers.Serializer[dict[str, object]]):
+    """For the OpenAPI page; rlhf/answer_imports.py checks the rows."""
+
+    prompt = serializers.JSONField(help_text="a text, or messages")
+    answer = serializers.CharField()
+    category = serializers.CharField(required=False, max_length=60)
+
+
+class ImportedAnswersSerializer(serializers.Serializer[dict[str, object]]):
+    version = serializers.IntegerField()
+    num_added = serializers.IntegerField()
+    num_duplicates = serializers.IntegerField()
+    num_prompts_added = serializers.IntegerField()
+
+
+class NewVerdictSerializer(serializers.Serializer[dict[str, object]]):
+    """For the OpenAPI page; rlhf/verdict_files.py checks the rows."""
+
+    prompt = serializers.JSONField(help_text="a text, or messages")
+    candidate = serializers.CharField(max_length=60)
+    candidate_answer = serializers.CharField()
+    baseline = serializers.CharField(max_length=60)
+    baseline_answer = serializers.CharField()
+    judge = serializers.JSONField(help_text="a name, or an object with a name and whatever makes it another judge")
+    score = serializers.FloatField(min_value=0, max_value=1, help_text="of the candidate: 1 won, 0.5 tie, 0 lost")
+    position = serializers.ChoiceField(choices=Verdict.Position.choices, required=False)
+    rater = serializers.CharField(required=False, max_length=40)
+    replicate = serializers.IntegerField(required=False, min_value=0)
+    category = serializers.CharField(required=False, max_length=60)
+    note = serializers.CharField(required=False, max_length=4_000)
+
+
+class ImportedVerdictsSerializer(serializers.Serializer[dict[str, object]]):
+    run = serializers.IntegerField()
+    is_new = serializers.BooleanField(help_text="false where the same rows had been imported before")
+    num_skipped = serializers.IntegerField()
+    num_verdicts = serializers.IntegerField()
+    num_duplicates = serializers.IntegerField()
+    evaluations = serializers.ListField(child=serializers.IntegerField())
+    judges = serializers.ListField(child=serializers.IntegerField())
 
 
 class ReportCardSerializer(serializers.ModelSerializer[ReportCard]):
@@ -127,8 +186,8 @@ class EstimateSerializer(serializers.ModelSerializer[Estimate]):
     class Meta:
         model = Estimate
         fields = (
-            "judge", "split", "snapshot", "run", "num_prompts", "num_verdicts", "wins", "ties", "losses", "win_rate",
-            "standard_error", "low", "high",
+            "judge", "split", "snapshot", "run", "num_prompts", "num_verdicts", "wins", "ties", "losses",
+            "unsettled", "win_rate", "standard_error", "low", "high",
         )  # fmt: skip
 
 
@@ -139,11 +198,19 @@ class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
 
     class Meta:
         model = Evaluation
-        fields = ("id", "candidate", "baseline", "iteration", "created_at", "estimates")
+        fields = ("id", "candidate", "baseline", "iteration", "requested_at", "created_at", "estimates")
 
     @extend_schema_field(EstimateSerializer(many=True))
     def get_estimates(self, evaluation: Evaluation) -> object:
         return EstimateSerializer(self.context["estimates"].get(evaluation.pk, []), many=True).data
+
+
+class EvaluationSnapshotSerializer(serializers.ModelSerializer[EvaluationSnapshot]):
+    """Without its document, which has an address of its own."""
+
+    class Meta:
+        model = EvaluationSnapshot
+        fields = ("id", "sha256", "verdicts", "run", "created_at")
 
 
 class VerdictSerializer(serializers.ModelSerializer[Verdict]):

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from django.core.files.storage import default_storage
 from django.db import transaction
 
 from rlhf import storage
@@ -37,6 +38,7 @@ def register(
     source: str = "",
     weights_sha256: str = "",
     metrics: dict[str, Any] | None = None,
+    endpoint: dict[str, Any] | None = None,
 ) -> ModelVersion:
     """The version of this name, made unless it is there."""
     version = ModelVersion(
@@ -50,6 +52,7 @@ def register(
         source=source,
         weights_sha256=weights_sha256,
         metrics=metrics or {},
+        endpoint=endpoint or {},
     )
     ModelVersion.objects.bulk_create([version], ignore_conflicts=True)
     return ModelVersion.objects.get(project=project, name=name)
@@ -67,6 +70,11 @@ def local_path(*, version: ModelVersion) -> str:
     if not version.path:
         return version.source
     return str(storage.local_folder(name=version.path))
+
+
+def is_adapter(*, version: ModelVersion) -> bool:
+    """Whether its files are a LoRA adapter, which needs the model that it belongs to beside it."""
+    return bool(version.path) and default_storage.exists(f"{version.path}/adapter_config.json")
 
 
 def promote_first(*, version: ModelVersion, now: datetime) -> Promotion:

@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import conditional_page, require_POST
 
-from rlhf import alarms, charts, metrics, runs
+from rlhf import alarms, charts, configurations, lineage, machines, metrics, runs, samples
 from rlhf.access import MANAGERS, READERS, access
 from rlhf.errors import Refusal
 from rlhf.models import Project, Role, Run
@@ -51,6 +51,10 @@ def run_page(request: HttpRequest, project: str, pk: int) -> HttpResponse:
         "alarms": alarms.of_run(run=run),
         "points": points,
         "names": charts.curve_names(points=points),
+        "answers": samples.of_run(run=run),
+        "machine": machines.facts(run=run),
+        "lineage": lineage.steps(run=run),
+        "settings": configurations.settings(run=run),
     }
     return render(request, "rlhf/run.html", context)
 
@@ -64,6 +68,18 @@ def run_live(request: HttpRequest, project: str, pk: int) -> HttpResponse:
     context = {"project": here.project, "run": run, "ended": ended, "alarms": alarms.of_run(run=run)}
     answer = render(request, "rlhf/parts/run_live.html", context)
     answer.status_code = 286 if ended else 200
+    return answer
+
+
+@conditional_page
+def run_samples(request: HttpRequest, project: str, pk: int) -> HttpResponse:
+    """What the policy has said at its checkpoints so far. Says 286 at the end, as the moving part does."""
+    here = access(request=request, project=project, roles=READERS)
+    run = get_object_or_404(Run, project=here.project, pk=pk)
+    answer = render(
+        request, "rlhf/parts/run_samples.html", {"project": here.project, "answers": samples.of_run(run=run)}
+    )
+    answer.status_code = 286 if run.state in runs.ENDED else 200
     return answer
 
 

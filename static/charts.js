@@ -1,58 +1,6 @@
-// Charts with Observable Plot: every point is a link, every chart has its table beside it, colours are the page's tokens.
+// The curves of a run with Observable Plot; its table stands beside them, colours are the page's tokens.
 /* global Plot */
-import { percent, place, significant } from "./plots.js";
-
-const JUDGES = {
-  people: { label: "people", stroke: "var(--series-1)", dash: null, symbol: "circle" },
-  gold: { label: "gold", stroke: "var(--series-3)", dash: "2 3", symbol: "square" },
-  reward_model: { label: "reward model", stroke: "var(--series-2)", dash: "6 3", symbol: "triangle" },
-};
-
-function timeline(figure) {
-  const all = JSON.parse(document.getElementById(figure.dataset.source).textContent);
-  const points = all.filter((point) => point.against === figure.dataset.panel);
-  const box = figure.querySelector(".plot");
-  if (!points.length) return;
-  const versions = [...new Set(all.map((point) => point.version))];
-  const kinds = Object.keys(JUDGES).filter((kind) => points.some((point) => point.judge_kind === kind));
-  // Judges stand side by side within a version, so that their intervals do not cover each other.
-  const aside = (kind) => (kinds.indexOf(kind) - (kinds.length - 1) / 2) * 14;
-  const labels = apart(kinds.map((kind) => points.filter((point) => point.judge_kind === kind).at(-1)));
-  const marks = [Plot.ruleY([0.5], { stroke: "var(--line-strong)", strokeDasharray: "3 3" })];
-  for (const kind of kinds) {
-    const { label, stroke, dash, symbol } = JUDGES[kind];
-    const line = points.filter((point) => point.judge_kind === kind);
-    const at = { x: "version", dx: aside(kind) };
-    const title = (point) => `${point.version} over ${point.baseline} by ${point.judge}: ${percent(point.win_rate)}, 95 % interval ${percent(point.low)} to ${percent(point.high)}, ${point.num_prompts} prompts`;
-    marks.push(
-      Plot.line(line, { ...at, y: "win_rate", stroke, strokeDasharray: dash, strokeWidth: 1.5 }),
-      Plot.ruleX(line, { ...at, y1: "low", y2: "high", stroke, strokeWidth: 1.5 }),
-      Plot.dot(line, { ...at, y: "win_rate", fill: stroke, stroke: "var(--surface)", symbol, r: 5, href: "url", title, ariaLabel: title }),
-      Plot.text([labels.get(kind)], { x: () => versions.at(-1), dx: 36, y: (height) => height, text: [label], fill: stroke, textAnchor: "start" }),
-    );
-  }
-  place(box, Plot.plot({
-    ariaLabel: figure.getAttribute("aria-label"),
-    width: Math.max(280, box.clientWidth), height: 272, marginLeft: 44, marginRight: 88, marginTop: 16,
-    x: { type: "point", domain: versions, label: null, padding: 0.5 },
-    y: { domain: [0, 1], label: null, tickFormat: percent, grid: true, ticks: 5 },
-    marks,
-  }));
-}
-
-// The heights of the labels beside the last points, pushed apart until none covers another.
-function apart(last) {
-  const sorted = last.toSorted((one, other) => one.win_rate - other.win_rate);
-  const heights = new Map();
-  let below = -Infinity;
-  for (const point of sorted) {
-    below = Math.max(point.win_rate, below + 0.06);
-    heights.set(point.judge_kind, below);
-  }
-  const over = Math.max(0, below - 1);
-  for (const [kind, height] of heights) heights.set(kind, height - over);
-  return heights;
-}
+import { place, significant } from "./plots.js";
 
 async function curves(figure) {
   const box = figure.querySelector(".plot");
@@ -98,7 +46,6 @@ function curve(points, name, box) {
 }
 
 function draw() {
-  for (const figure of document.querySelectorAll('[data-chart="timeline"]')) timeline(figure);
   for (const figure of document.querySelectorAll('[data-chart="curves"]')) curves(figure);
 }
 

@@ -16,7 +16,7 @@ from config.wsgi import application
 from django.urls import get_resolver
 from django.template.loader import get_template
 get_resolver().url_patterns
-get_template("rlhf/dashboard.html")
+get_template("rlhf/overview.html")
 print(*sorted(name for name in {HEAVY} if name in sys.modules))
 """
 

@@ -16,7 +16,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("hone")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
-    task_queues=[Queue("gpu"), Queue("cpu")],
+    task_queues=[Queue("gpu"), Queue("cpu"), Queue("network")],
     task_create_missing_queues=False,
     task_ignore_result=True,
     task_acks_late=False,

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 
-from rlhf import completions, evaluations, runs, snapshots, versions
+from rlhf import completions, evaluation_snapshots, evaluations, judges, runs, snapshots, versions
 from rlhf.completions import NewCompletion
 from rlhf.evaluations import NewVerdict
 from rlhf.learning import tables
-from rlhf.models import DatasetSnapshot, Estimate, ModelVersion, ReportCard, Run
+from rlhf.models import Completion, DatasetSnapshot, Estimate, Judge, ModelVersion, ReportCard, Run, Verdict
 from rlhf.runs import Claim
 from workers import rundir
 
 WEIGHTS = "model.safetensors"
 CANDIDATE = "candidate"  # purpose of a best-of-N run whose result is the round's candidate, and no step on the way
 REPORT = "report.json"  # of a reward model
+DOCUMENT = "document.json"  # of an overview
 BAG = "bag.parquet"  # of best-of-N: the best answers of all rounds so far
 CANDIDATES = (Run.Kind.SFT, Run.Kind.PPO, Run.Kind.DPO, Run.Kind.GRPO)  # what the loop makes numbered versions with
 TRAINING = (*CANDIDATES, Run.Kind.REWARD, Run.Kind.BEST_OF_N)
@@ -48,10 +50,13 @@ def collect(*, run: Run, claim: Claim, now: datetime) -> bool:
     if run.kind in TRAINING:
         return _collect_version(run, claim, folder, result, now)
     rows = folder / "rows.parquet"
-    if run.kind == Run.Kind.SAMPLE:
+    if run.kind == Run.Kind.ESTIMATE:
+        return _collect_estimates(run, claim, folder, result, now)
+    if run.kind == Run.Kind.DELIVER:
+        sha256 = _weights_sha256(result, "model")
+        result["path"] = versions.store_weights(project=run.project, folder=folder / "model", weights_sha256=sha256)
+    elif run.kind == Run.Kind.SAMPLE:
         _store_completions(run, claim, rows)
-    elif run.kind == Run.Kind.ESTIMATE:
-        _store_estimates(run, claim, rows)
     elif run.evaluation is not None:
         _store_verdicts(run, claim, rows)
     else:
@@ -169,22 +174,38 @@ def _store_completions(run: Run, claim: Claim, path: Path) -> None:
 
 
 def _store_verdicts(run: Run, claim: Claim, path: Path) -> None:
-    """The candidate is a, the baseline b; a reward model sees each answer alone, so there is no position."""
-    assert run.evaluation is not None and run.reward_model is not None
+    """The candidate is a, the baseline b. What a language model said in each order is a verdict of its own; a pair of
+    which one can't be read has none, or the place would count."""
+    assert run.evaluation is not None
+    judge = run.judge
+    if judge is None:  # asked for before runs named their judge
+        assert run.reward_model is not None
+        judge = judges.reward_judge(version=run.reward_model)
     pairs = rundir.pairs(run=run)
     new = (
-        NewVerdict(
-            prompt_id=row["prompt_id"],
-            candidate_completion_id=pairs[row["pair_id"]][0].pk,
-            baseline_completion_id=pairs[row["pair_id"]][1].pk,
-            score=_score(row["score_a"], row["score_b"]),
-            candidate_reward=row["score_a"],
-            baseline_reward=row["score_b"],
-        )
+        verdict
         for row in tables.read_table(path, tables.JUDGE_ROWS)
+        for verdict in _verdicts(row, judge, *pairs[row["pair_id"]])
     )
-    judge = evaluations.reward_judge(version=run.reward_model)
     evaluations.record_verdicts(evaluation=run.evaluation, judge=judge, verdicts=new, run=run, attempt=claim.attempt)
+
+
+def _verdicts(row: dict[str, Any], judge: Judge, candidate: Completion, baseline: Completion) -> list[NewVerdict]:
+    found = NewVerdict(candidate.prompt_id, candidate.pk, baseline.pk, _score(row["score_a"], row["score_b"]))
+    if judge.kind == Judge.Kind.REWARD_MODEL:  # it sees each answer alone, so there is no position
+        return [replace(found, candidate_reward=row["score_a"], baseline_reward=row["score_b"])]
+    if not row["winner_ab"]:
+        return [found]
+    if "unreadable" in (row["winner_ab"], row["winner_ba"]):
+        return []
+    return [
+        replace(found, score=row["score_ab"], position=Verdict.Position.CANDIDATE_FIRST, note=_note(row["said_ab"])),
+        replace(found, score=row["score_ba"], position=Verdict.Position.BASELINE_FIRST, note=_note(row["said_ba"])),
+    ]
+
+
+def _note(said: str) -> str:
+    return said.replace("\0", "")  # PostgreSQL stores no NUL character
 
 
 def _score(candidate: float, baseline: float) -> float:
@@ -195,6 +216,30 @@ def _scores(path: Path) -> list[list[float]]:
     """Of pairs that belong to no evaluation: [pair id, score of a, score of b]."""
     rows = tables.read_table(path, tables.JUDGE_ROWS)
     return [[row["pair_id"], row["score_a"], row["score_b"]] for row in rows]
+
+
+def _collect_estimates(run: Run, claim: Claim, folder: Path, result: dict[str, Any], now: datetime) -> bool:
+    """The win rates and, with the run's success, the document of an overview; the rows of older overviews go."""
+    _store_estimates(run, claim, folder / "rows.parquet")
+    try:
+        with transaction.atomic():
+            if not runs.succeed(claim=claim, now=now, result=result):
+                raise _Lost
+            if DOCUMENT in result["outputs"]:
+                document = (folder / DOCUMENT).read_bytes()
+                evaluation_snapshots.store(run=run, attempt=claim.attempt, document=document)
+    except _Lost:
+        return False
+    if DOCUMENT in result["outputs"]:
+        _drop_older_estimates(run)
+    return True
+
+
+def _drop_older_estimates(run: Run) -> None:
+    """Of earlier overviews: each has thousands where many versions are compared, and their documents say the same."""
+    older = Estimate.objects.filter(project=run.project, run__purpose=run.purpose, run__lt=run.pk, promotions=None)
+    while batch := list(older.values_list("pk", flat=True)[: runs.BATCH]):
+        Estimate.objects.filter(pk__in=batch).delete()
 
 
 def _store_estimates(run: Run, claim: Claim, path: Path) -> None:

@@ -11,7 +11,7 @@ from annotate import batches
 from annotate.models import Protocol, Task
 from rlhf import completions, evaluations, versions
 from rlhf.models import Estimate, Evaluation, Judge, ModelVersion, Project, Prompt, Run, Split, Verdict
-from workers import choice
+from workers import choice, judging
 from workers.turn import Turn, ask, is_asked, made_snapshot, succeeded, version_named
 
 
@@ -43,14 +43,14 @@ def finish(turn: Turn) -> None:
     _stop(turn, Project.State.FINISHED, reason)
 
 
-def _annotated(turn: Turn) -> QuerySet[Prompt]:
+def annotated(turn: Turn) -> QuerySet[Prompt]:
     """Held-out prompts that people were asked to write or rank answers for."""
     kinds = (Protocol.Kind.DEMONSTRATE, Protocol.Kind.RANK)
     asked = batches.work(project=turn.project).filter(kind__in=kinds).exclude(state=Task.State.CLOSED)
     return Prompt.objects.filter(project=turn.project, split=Split.HELD_OUT, pk__in=asked.values("prompt"))
 
 
-def _answered_by(version: ModelVersion) -> Q:
+def answered_by(version: ModelVersion) -> Q:
     answers = completions.visible().filter(version=version, sample_index=0, run__purpose=evaluations.EVALUATION)
     return Q(pk__in=answers.values("prompt"))
 
@@ -60,7 +60,7 @@ def _has_answered(turn: Turn, version: ModelVersion) -> bool:
     key = f"sample/{turn.iteration}/evaluation/{version.name}"
     if is_asked(turn, key):
         return succeeded(turn, key) is not None
-    missing = _annotated(turn).exclude(_answered_by(version)).order_by("id").values_list("pk", flat=True)
+    missing = annotated(turn).exclude(answered_by(version)).order_by("id").values_list("pk", flat=True)
     prompt_ids = list(missing)
     if prompt_ids:
         ask(
@@ -76,23 +76,17 @@ def _has_answered(turn: Turn, version: ModelVersion) -> bool:
 
 
 def _is_judged(turn: Turn, evaluation: Evaluation) -> bool:
-    reward = turn.configuration("reward")
-    run = ask(
-        turn,
-        Run.Kind.JUDGE,
-        f"judge/{turn.iteration}/{evaluation.candidate.name}-{evaluation.baseline.name}",
-        configuration={name: reward[name] for name in ("engine", "text") if name in reward},
-        reward_model=version_named(turn, f"rm{turn.iteration}"),
-        evaluation=evaluation,
-    )
-    return run is not None
+    """By the reward model of the round; what other judges say is not waited for."""
+    reward = version_named(turn, f"rm{turn.iteration}")
+    assert reward is not None  # the candidate was trained against it
+    return judging.by_reward_model(turn, evaluation, reward) is not None
 
 
 def _is_compared(turn: Turn, evaluation: Evaluation) -> bool:
     """Open a task for each of the chosen prompts; true once none of them is open."""
     batch = f"compare/{turn.iteration}/{evaluation.baseline.name}"
-    prompts = Prompt.objects.filter(_answered_by(evaluation.candidate), project=turn.project, split=Split.HELD_OUT)
-    prompts = prompts.filter(_answered_by(evaluation.baseline))
+    prompts = Prompt.objects.filter(answered_by(evaluation.candidate), project=turn.project, split=Split.HELD_OUT)
+    prompts = prompts.filter(answered_by(evaluation.baseline))
     tasks = Task.objects.filter(project=turn.project, batch=batch)
     limit = turn.settings.num_compare_tasks
     if tasks.count() < min(limit, prompts.count()):

@@ -20,7 +20,8 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from rlhf import alarms, metrics, runs
+from rlhf import alarms, machines, metrics, runs, samples
+from rlhf.learning.checkpoint import MACHINE
 from rlhf.learning.starter import Child, Starter, StarterDied
 from rlhf.models import Run
 from rlhf.runs import Beat, Claim, Progress
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 BEAT_S = 1.0
 POLL_S = 0.02
 GRACE_S = 15.0  # for a child to write its checkpoint after SIGTERM
-RELATED = ("policy", "reward_model", "sft", "snapshot", "demonstrations", "evaluation")
+RELATED = ("policy", "reward_model", "sft", "snapshot", "demonstrations", "evaluation", "judge")
 BAD_INPUT = 2  # exit codes: docs/run_folder.md
 STALL_S: dict[str, float] = {
     Run.Kind.ESTIMATE: 600.0,
@@ -117,6 +118,7 @@ class Watch:
     on_alarm: Callable[[str], None]
     offset: int = 0  # of metrics.jsonl, read so far
     last: dict[str, Any] = field(default_factory=dict)
+    machine: dict[str, str] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)  # names of alarms
 
     def until_end(self, stopping: threading.Event) -> End:
@@ -174,20 +176,30 @@ class Watch:
     def copy_metrics(self) -> bool:
         """Store the metric lines that are new; whether there were any."""
         lines = self._new_lines()
-        # An alarm tells of a step that is logged right after it: it is no step of its own.
+        # An alarm, or an answer at a checkpoint, is no step of its own.
         raised = [line for line in lines if alarms.is_alarm(line=line)]
-        steps = [line for line in lines if not alarms.is_alarm(line=line)]
+        sampled = [line for line in lines if samples.is_sample(line=line)]
+        steps = [line for line in lines if not (alarms.is_alarm(line=line) or samples.is_sample(line=line))]
         self.last = steps[-1] if steps else self.last
         self._tell(raised)
         if lines:
             try:
                 metrics.record(claim=self.claim, lines=steps)
                 alarms.record(claim=self.claim, lines=raised)
+                samples.record(claim=self.claim, lines=sampled)
+                self._tell_machine()
             except (OperationalError, InterfaceError) as error:
                 log.warning("run %s: %s metric lines are late: %s", self.claim.run_id, len(lines), error)
                 connection.close()
                 self.offset = 0  # all lines again next time; those that are stored are left alone
         return bool(lines)
+
+    def _tell_machine(self) -> None:
+        """Once: the child writes it before its first line."""
+        path = self.folder / MACHINE
+        if not self.machine and path.exists():
+            self.machine = json.loads(path.read_text())
+            machines.note(claim=self.claim, machine=self.machine)
 
     def _tell(self, raised: list[dict[str, Any]]) -> None:
         for line in raised:

@@ -50,6 +50,10 @@ class Foreground:
             dispatcher.plan(now=timezone.now())
             if self._take_one():
                 continue
+            # With nothing else to do, the pages are brought up to date; an overview asks for nothing but itself.
+            dispatcher.plan_overviews(now=timezone.now(), patient=forever)
+            if self._take_one():
+                continue
             if not forever:
                 self._say_what_waits()
                 return

@@ -1,7 +1,8 @@
 """Freezing a dataset: rows that count become a Parquet file, its JSONL twin and a snapshot that never changes.
 
 Done in the worker itself, since it needs the database. `Run.selection` says what: {"dataset": "demonstrations"},
-{"dataset": "rankings", "iteration", "old_weight"} or {"dataset": "verdicts", "evaluations"}.
+{"dataset": "rankings", "iteration", "old_weight"} or {"dataset": "verdicts", "evaluations"}, without evaluations all of
+the project. Rows go into the files as they come, so a million of them need no more memory than a few thousand.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from django.conf import settings
 
 from annotate import datasets
 from rlhf import evaluations, snapshots
-from rlhf.learning import tables
+from rlhf.learning import columns, tables
 from rlhf.models import DatasetSnapshot, Run
 
 SCHEMAS = {
@@ -34,26 +35,28 @@ def freeze(*, run: Run) -> DatasetSnapshot:
     dataset = run.selection.get("dataset")
     if dataset not in SCHEMAS:
         raise NothingToFreeze(f"dataset: expected one of {', '.join(SCHEMAS)}, found {dataset!r}")
-    rows = list(_rows(run))
-    if not rows:
-        raise NothingToFreeze(f"{dataset}: expected rows that count, found none")
+    frozen = evaluations.Frozen()
     settings.VAR.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.VAR, prefix="freeze-") as folder:
         parquet, jsonl = Path(folder) / f"{dataset}.parquet", Path(folder) / f"{dataset}.jsonl"
-        tables.write_table(parquet, SCHEMAS[dataset], rows)
-        tables.write_jsonl(jsonl, SCHEMAS[dataset], rows)
+        num_rows = columns.write_twins(parquet, jsonl, SCHEMAS[dataset], _rows(run, frozen))
+        if not num_rows:
+            raise NothingToFreeze(f"{dataset}: expected rows that count, found none")
+        parameters = {name: value for name, value in run.selection.items() if name != "dataset"}
+        if dataset == "verdicts":
+            parameters["verdicts"] = frozen.parameters()
         return snapshots.store(
             project=run.project,
             configuration=dataset,
             iteration=run.iteration,
-            parameters={name: value for name, value in run.selection.items() if name != "dataset"},
+            parameters=parameters,
             parquet=parquet,
             jsonl=jsonl,
-            num_rows=len(rows),
+            num_rows=num_rows,
         )
 
 
-def _rows(run: Run) -> Iterator[dict[str, Any]]:
+def _rows(run: Run, frozen: evaluations.Frozen) -> Iterator[dict[str, Any]]:
     dataset = run.selection["dataset"]
     if dataset == "demonstrations":
         return datasets.demonstration_rows(project=run.project)
@@ -61,5 +64,7 @@ def _rows(run: Run) -> Iterator[dict[str, Any]]:
         return datasets.ranking_rows(
             project=run.project, iteration=run.selection["iteration"], old_weight=run.selection["old_weight"]
         )
-    chosen = run.project.evaluations.filter(pk__in=run.selection["evaluations"])
-    return evaluations.verdict_rows(project=run.project, evaluations=chosen)
+    chosen = None
+    if "evaluations" in run.selection:
+        chosen = run.project.evaluations.filter(pk__in=run.selection["evaluations"])
+    return evaluations.verdict_rows(project=run.project, evaluations=chosen, frozen=frozen)

@@ -22,7 +22,7 @@ from annotate import batches, protocols
 from annotate.models import Demonstration, Protocol, Task
 from rlhf import completions, loop_settings, versions
 from rlhf.models import ModelVersion, Project, Promotion, Run, Split
-from workers import choice, decision, training
+from workers import choice, decision, judging, training
 from workers.turn import Turn, ask, is_asked, made_snapshot, succeeded, version_named
 
 DEMONSTRATIONS = "demonstrations"
@@ -37,7 +37,9 @@ def plan(*, project: Project, now: datetime) -> None:
         if num_decided >= 0 and not Project.objects.filter(pk=project.pk, state=Project.State.ACTIVE).exists():
             return  # the decision has paused it
         num_decided = found
-        _plan(Turn(project=project, settings=settings, now=now, iteration=num_decided))
+        turn = Turn(project=project, settings=settings, now=now, iteration=num_decided)
+        _plan(turn)
+        judging.plan(turn)
 
 
 def _plan(turn: Turn) -> None:

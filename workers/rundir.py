@@ -21,6 +21,7 @@ from rlhf.models import Completion, DatasetSnapshot, ModelVersion, Project, Prom
 from rlhf.runs import Claim
 
 Row = TypeVar("Row", bound=Model)
+Pairs = dict[int, tuple[Completion, Completion]]
 SAMPLED = ("bag.parquet", "rows.parquet")  # best-of-N's own data: the checkpoints of its training begin behind them
 SAFETY = "safety"  # the category of prompts whose answers have to be safe first: Llama 2's tag
 
@@ -39,9 +40,11 @@ def prepare(*, run: Run, claim: Claim) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True)
     config = dict(run.configuration)
-    if run.kind != Run.Kind.ESTIMATE:  # all others compute on a device
+    if run.kind == Run.Kind.DELIVER:
+        config["engine"] = {"device": "cpu"}  # one sum for each weight: a device would be held for nothing
+    elif run.kind != Run.Kind.ESTIMATE:  # all others compute on a device
         config["engine"] = {"device": settings.DEVICE, **config.get("engine", {})}
-    config = _with_paths(run.project, config)
+    config = _with_endpoint(run, _with_paths(run.project, config))
     paths = {field: versions.local_path(version=version) for field, version in runs.models(run=run).items()}
     try:
         checked = configs.from_dict(run.kind, {**config, **paths})
@@ -51,6 +54,14 @@ def prepare(*, run: Run, claim: Claim) -> Path:
     _write_data(run, folder / "data")
     _continue_from(run, claim, folder)
     return folder
+
+
+def _with_endpoint(run: Run, config: dict[str, Any]) -> dict[str, Any]:
+    """A version behind a server is asked there, whatever the project's sampling says; it holds no device here."""
+    if run.policy is None or run.policy.kind != ModelVersion.Kind.ENDPOINT:
+        return config
+    sampling = {**config.get("sampling", {}), "backend": "openai", "server": run.policy.endpoint}
+    return {**config, "sampling": sampling, "engine": {**config.get("engine", {}), "device": "cpu"}}
 
 
 def _with_paths(project: Project, config: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +90,12 @@ def _write_data(run: Run, data: Path) -> None:
     if run.snapshot is not None:
         _copy_snapshot(run.snapshot, data)
     if run.kind == Run.Kind.JUDGE:
-        tables.write_table(data / "pairs.parquet", tables.PAIRS, _pair_rows(run))
+        found = pairs(run=run)
+        tables.write_table(data / "pairs.parquet", tables.PAIRS, _pair_rows(found))
+        if _is_verified(run):
+            tables.write_table(data / "targets.parquet", tables.TARGETS, _target_rows(run, _prompts_of(found)))
+    elif run.kind == Run.Kind.DELIVER:
+        return  # it reads weights alone
     elif run.snapshot is None or run.kind == Run.Kind.BEST_OF_N:  # which takes the bag of earlier rounds beside prompts
         prompts = _selected_prompts(run)
         tables.write_table(data / "prompts.parquet", tables.PROMPTS, [_prompt_row(prompt) for prompt in prompts])
@@ -127,7 +143,16 @@ def _target_rows(run: Run, prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
     ]
 
 
-def _pair_rows(run: Run) -> list[dict[str, Any]]:
+def _is_verified(run: Run) -> bool:
+    """Whether a judge run asks a verifier."""
+    return bool(run.configuration.get("backend") == "verifier")
+
+
+def _prompts_of(pairs: Pairs) -> list[Prompt]:
+    return list({a.prompt_id: a.prompt for a, _ in pairs.values()}.values())
+
+
+def _pair_rows(pairs: Pairs) -> list[dict[str, Any]]:
     return [
         {
             "pair_id": number,
@@ -136,22 +161,25 @@ def _pair_rows(run: Run) -> list[dict[str, Any]]:
             "completion_a": a.text,
             "completion_b": b.text,
         }
-        for number, (a, b) in pairs(run=run).items()
+        for number, (a, b) in pairs.items()
     ]
 
 
-def pairs(*, run: Run) -> dict[int, tuple[Completion, Completion]]:
-    """What a judge run compares, by pair id: the prompt's id in an evaluation, else the place in the selection.
+def pairs(*, run: Run) -> Pairs:
+    """What a judge run compares, by pair id: the prompt's id in an evaluation, else the place in the selection. A
+    verifier gets pairs with a target alone.
 
     Raises BadInput where that is nothing. Asked again after the run, it holds the same pairs under the same ids.
     """
     found = _answer_pairs(run) if run.evaluation is not None else _selected_pairs(run)
+    if _is_verified(run):
+        found = {number: both for number, both in found.items() if both[0].prompt.target}
     if not found:
         raise BadInput(f"run {run.pk}: expected pairs of completions to judge, found none")
     return found
 
 
-def _answer_pairs(run: Run) -> dict[int, tuple[Completion, Completion]]:
+def _answer_pairs(run: Run) -> Pairs:
     """The answers of candidate and baseline to every prompt that both have answered."""
     assert run.evaluation is not None
     wanted = run.selection.get("prompt_ids")
@@ -164,7 +192,7 @@ def _answer_pairs(run: Run) -> dict[int, tuple[Completion, Completion]]:
     return {pk: (candidate[pk], baseline[pk]) for pk in both}
 
 
-def _selected_pairs(run: Run) -> dict[int, tuple[Completion, Completion]]:
+def _selected_pairs(run: Run) -> Pairs:
     wanted: list[tuple[int, int]] = [(a, b) for a, b in run.selection.get("pairs", [])]
     ids = sorted({pk for pair in wanted for pk in pair})
     rows = in_chunks(completions.visible().filter(project=run.project).select_related("prompt"), "pk", ids)

@@ -1,7 +1,8 @@
 """All parts of Hone on one machine, under supervisor, which restarts what dies. Nothing outlives whoever started them.
 
 Valkey (from its wheel, on a unix socket, unless REDIS_URL names another), gunicorn, a Celery worker for `cpu`, one for
-`gpu`, and the dispatcher. A lock in HONE_VAR keeps two starts from sharing one folder.
+`gpu`, and the dispatcher; one for `network` as soon as a run waits for a server (145 MB by itself). A lock in HONE_VAR
+keeps two starts from sharing one folder.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 from xmlrpc.client import Fault, ServerProxy
@@ -55,6 +57,7 @@ PROGRAM = """
 command={command}
 directory={root}
 priority={priority}
+autostart={autostart}
 autorestart=true
 startsecs=1
 startretries=1000
@@ -78,6 +81,8 @@ class Part:
     name: str
     command: list[str]
     stop_s: int = 10
+    autostart: bool = True  # False: waits until `ensure` asks for it
+    port: int | None = None  # that it must have
 
 
 class Parts:
@@ -86,20 +91,23 @@ class Parts:
         self.logs = settings.VAR / "logs"
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
+        self._beside: Sequence[Part] = ()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start everything.
+    def start(self, *, beside: Sequence[Part] = ()) -> None:
+        """Start everything, and parts that only the caller knows beside it.
 
-        Raises CannotStart where somebody else uses this folder, the port is taken, or storage or broker can't be used.
+        Raises CannotStart where somebody else uses this folder, a port is taken, or storage or broker can't be used.
         """
         self._take_lock()
+        self._beside = beside
         self.port = free_port() if self.port == 0 else self.port
-        if not is_free(self.port):
-            raise CannotStart(f"port {self.port}: expected a free port on 127.0.0.1, found one that is taken")
+        for port, whose in ((self.port, ""), *((part.port, f" of {part.name}") for part in beside)):
+            if port is not None and not is_free(port):
+                raise CannotStart(f"port {port}{whose}: expected a free port on 127.0.0.1, found one that is taken")
         try:
             health.require("storage", "broker")
         except health.Ill as error:
@@ -170,7 +178,7 @@ class Parts:
     def _configuration(self) -> str:
         user = f"user={os.getuid()}\n" if os.getuid() == 0 else ""  # said, or supervisord warns
         text = HEAD.format(logs=self.logs, run=settings.SOCKETS, pidfile=PIDFILE, user=user)
-        for part in parts(port=self.port):
+        for part in (*parts(port=self.port), *self._beside):
             command = [sys.executable, tether.__file__, str(settings.SOCKETS / PIDFILE), *part.command]
             text += PROGRAM.format(
                 name=part.name,
@@ -179,6 +187,7 @@ class Parts:
                 # Parts of one priority stop at the same time: all but the broker.
                 priority=0 if part.name == VALKEY else 1,
                 stop_s=part.stop_s,
+                autostart=str(part.autostart).lower(),
                 logs=self.logs,
             )
         return text
@@ -191,9 +200,20 @@ class Parts:
             return False
 
     def _all_info(self) -> list[dict[str, Any]]:
-        transport = SupervisorTransport(None, None, f"unix://{settings.SOCKETS / 'supervisor.sock'}")
-        with ServerProxy("http://127.0.0.1", transport=transport) as server:
+        with _supervisor() as server:
             return server.supervisor.getAllProcessInfo()  # type: ignore[return-value]
+
+
+def ensure(*, part: str) -> None:
+    """Start a part that waits until it is needed. Nothing happens where it runs, or where no supervisor of ours does:
+    then somebody else starts the workers."""
+    with contextlib.suppress(OSError, Fault), _supervisor() as server:
+        server.supervisor.startProcess(part, False)
+
+
+def _supervisor() -> ServerProxy:
+    transport = SupervisorTransport(None, None, f"unix://{settings.SOCKETS / 'supervisor.sock'}")
+    return ServerProxy("http://127.0.0.1", transport=transport)
 
 
 def parts(*, port: int) -> list[Part]:
@@ -208,6 +228,7 @@ def parts(*, port: int) -> list[Part]:
         Part("web", web),
         Part("gpu", [*celery, "--queues", "gpu", "--hostname", "gpu@%%h"], stop_s=20),
         Part("cpu", [*celery, "--queues", "cpu", "--hostname", "cpu@%%h"], stop_s=20),
+        Part("network", [*celery, "--queues", "network", "--hostname", "network@%%h"], stop_s=20, autostart=False),
         Part("dispatcher", [python, "manage.py", "dispatch"]),
     ]
     return [*_valkey(), *found]

@@ -29,6 +29,7 @@ STAGES = {
     "grpo": "rlhf.learning.grpo",
     "judge": "rlhf.learning.judge",
     "estimate": "rlhf.learning.estimate",
+    "deliver": "rlhf.learning.deliver",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -66,10 +67,14 @@ def load(folder: Path, config: PPOConfig, device: torch.device) -> Networks:
     return Networks(policy, reference.model, sft.model, value, rewards, held_out)
 
 
+def read_prompts(folder: Path) -> list[dict[str, Any]]:
+    """Every row of data/prompts.parquet, of both splits."""
+    return read_split(folder / "data" / "prompts.parquet", tables.PROMPTS, "prompt_id")
+
+
 def read_training_prompts(folder: Path, policy: Policy, text: TextConfig) -> list[Prompt]:
-    path = folder / "data" / "prompts.parquet"
-    rows = [row for row in read_split(path, tables.PROMPTS, "prompt_id") if row["split"] == "train"]
+    rows = [row for row in read_prompts(folder) if row["split"] == "train"]
     if not rows:
-        raise NoPrompts(f"{path}: found no prompt of the train split, expected at least one")
+        raise NoPrompts(f"{folder}/data/prompts.parquet: found no prompt of the train split, expected at least one")
     as_read = reader(policy.model, policy.tokenizer, text, PROMPT)
     return [Prompt(row["prompt_id"], as_read.prompt(row["prompt_id"], row["prompt"])) for row in rows]

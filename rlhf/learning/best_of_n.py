@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rlhf.learning import checkpoint, distributed, loop, needs, reward_model, scoring, tables
+from rlhf.learning import checkpoint, distributed, loop, needs, reward_model, samples, scoring, tables
 from rlhf.learning.bag import merge, next_round
 from rlhf.learning.configs import BestOfNConfig, InputError
 from rlhf.learning.journal import NAME as JOURNAL
@@ -45,7 +45,8 @@ def run(folder: Path, config: BestOfNConfig) -> None:
     require_room(policy.model, config.text)
     # 1. Samples with their scores.
     path = folder / "data" / "prompts.parquet"
-    prompts = [row for row in read_split(path, tables.PROMPTS, "prompt_id") if row["split"] == "train"]
+    every_prompt = read_split(path, tables.PROMPTS, "prompt_id")
+    prompts = [row for row in every_prompt if row["split"] == "train"]
     if not prompts:
         raise NothingChosen(f"{path}: found no prompt of the train split, expected at least one")
     work = loop.Run(folder, "best_of_n", config.engine, num_steps(len(prompts), config.batch_size, config.num_epochs))
@@ -69,6 +70,7 @@ def run(folder: Path, config: BestOfNConfig) -> None:
     learner = loop.Learner(policy.model, config.optimizer, work.total_steps)
     selection = by_held_out_loss(policy, held_out, config.evaluate_every, config.micro_batch_size)
     selection.resume(work.resume({"policy": policy.model} | selection.models, {"policy": learner}))
+    samples.watch(work, policy, every_prompt, config.text, config.sampling.temperature)
     fit(
         work,
         learner,
@@ -164,15 +166,15 @@ def _sample(
         engine = replace(config.engine, seed=mix(config.engine.seed, number) >> 1 if number else config.engine.seed)
         on_batch = partial(_log_batch, work, "sample")
         if sampling.backend == "local":
-            samples = sample_locally(policy, prompts, sampling, config.text, engine, on_batch)
+            drawn = sample_locally(policy, prompts, sampling, config.text, engine, on_batch)
         else:
             as_read = reader(policy.model, policy.tokenizer, config.text, PROMPT)
             ask = partial(sample_by_server, config.model, as_read, prompts, sampling, engine.seed, work.folder)
-            samples = distributed.from_main(partial(ask, on_batch, work.stop_if_asked))
+            drawn = distributed.from_main(partial(ask, on_batch, work.stop_if_asked))
         first = number * sampling.num_samples
         found += [
             row | {"sample_index": first + row["sample_index"], "temperature": temperature}
-            for row in sample_rows(policy.tokenizer, samples)
+            for row in sample_rows(policy.tokenizer, drawn)
         ]
     order = {row["prompt_id"]: place for place, row in enumerate(prompts)}
     return sorted(found, key=lambda row: (order[row["prompt_id"]], row["sample_index"]))

@@ -19,6 +19,7 @@ from typing import Any
 from rlhf.learning.tables import sha256
 
 MANIFEST = "manifest.json"
+MACHINE = "machine.json"  # in the run folder: where this start runs, as checkpoints record it
 _KEPT = 2
 
 

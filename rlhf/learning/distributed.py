@@ -53,6 +53,13 @@ def size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def device_name(asked: str) -> str:
+    """What numbers are computed on, for who wants the same again: a GPU's name once it is in use."""
+    if asked == "cpu" or not torch.cuda.is_available():
+        return "cpu"
+    return torch.cuda.get_device_name() if torch.cuda.is_initialized() else "cuda"
+
+
 def is_main() -> bool:
     """Whether this process writes files."""
     return rank() == 0

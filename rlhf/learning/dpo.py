@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf.learning import distributed, loop, lora, needs, rankings, tables
+from rlhf.learning import distributed, loop, lora, needs, rankings, samples, tables
 from rlhf.learning.chunks import in_chunks
 from rlhf.learning.completion_sets import EncodedRanking, distinct, side_by_side
 from rlhf.learning.configs import DPOConfig, InputError
@@ -79,6 +79,7 @@ def run(folder: Path, config: DPOConfig) -> None:
     )
     selection.resume(work.resume({"policy": policy.model} | selection.models, {"policy": learner}))
     work.log_first("estimate", estimate)
+    samples.watch(work, policy, rows, config.text)
     # 3. Steps, on whole rankings.
     lengths, together = side_by_side(training)
     for epoch in range(work.step // steps_per_epoch, config.num_epochs):

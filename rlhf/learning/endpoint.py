@@ -174,7 +174,7 @@ async def _post(client: httpx.AsyncClient, url: str, endpoint: Endpoint, questio
 def _read(content: bytes, read: Callable[[Any], T]) -> T:
     try:
         return read(json.loads(content))
-    except Unusable:
+    except (Unusable, EndpointRefused):
         raise
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise Unusable(

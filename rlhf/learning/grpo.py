@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf.learning import distributed, loop, lora, needs
+from rlhf.learning import distributed, loop, lora, needs, samples
 from rlhf.learning import rewards as worth
-from rlhf.learning.actors import read_training_prompts
+from rlhf.learning.actors import read_prompts, read_training_prompts
 from rlhf.learning.advantages import group_advantages
 from rlhf.learning.configs import GRPOConfig
 from rlhf.learning.diagnostics import of_rollouts, truncated_share
@@ -68,6 +68,8 @@ def run(folder: Path, config: GRPOConfig) -> None:
     work = loop.Run(folder, "grpo", config.engine, config.num_iterations)
     history = History(work.resume({"policy": networks.policy.model}, {"policy": learner}))
     work.log_first("estimate", estimate)
+    every_prompt = read_prompts(folder)
+    samples.watch(work, networks.policy, every_prompt, config.text, config.temperature, worth.models(networks.rewards))
     # 2. Iterations.
     while work.step < work.total_steps:
         metrics = _iterate(networks, learner, prompts, work.step, config)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,9 +21,8 @@ from torch import Tensor, nn
 
 from rlhf.learning import checkpoint, distributed, lora, reports
 from rlhf.learning.configs import ConfigError, EngineConfig, InputError, OptimizerConfig
-from rlhf.learning.reports import Reports
 from rlhf.learning.schedule import schedule_factor
-from rlhf.learning.tables import sha256, write_table
+from rlhf.learning.work import Work
 
 M = TypeVar("M")  # a micro-batch, of whatever kind the stage makes
 
@@ -69,10 +66,8 @@ class Learner:
     def __init__(
         self, model: nn.Module, config: OptimizerConfig, total_steps: int, learning_rate: float | None = None
     ) -> None:
-        """Args:
-        total_steps: optimiser steps of the whole run; the schedule ends there.
-        learning_rate: peak, where it is not the configuration's (PPO's value model).
-        """
+        """total_steps: optimiser steps of the whole run; the schedule ends there. learning_rate: peak, where it is not
+        the configuration's (PPO's value model)."""
         self.model = model
         self.config = config
         self.total_steps = total_steps
@@ -167,25 +162,19 @@ def require_finite(loss: float, row_ids: Sequence[int]) -> None:
         raise NonFiniteLoss(f"found a loss of {loss}, expected a finite one; rows of this batch: {list(row_ids)}")
 
 
-class Run:
-    """A run folder at work: where it is, what it logs, when it saves, how it stops and ends."""
+class Run(Work):
+    """Work with models: what it saves, and how it goes on from there."""
 
     def __init__(self, folder: Path, kind: str, engine: EngineConfig, total_steps: int) -> None:
-        """Args:
-        total_steps: what `step` counts up to (optimiser steps; PPO: iterations; sampling: batches).
-        """
-        self.folder = folder
-        self.kind = kind
+        """total_steps: what `step` counts up to (optimiser steps; PPO: iterations; sampling: batches)."""
+        super().__init__(folder, kind, total_steps, engine.report_to, writes=distributed.is_main())
         self.engine = engine
-        self.total_steps = total_steps
-        self.step = 0
-        self.stop_requested = False
-        self._reports = Reports(folder, engine.report_to)
+        self.before_checkpoint: Callable[[], None] = lambda: None  # also called at the last step
         self._models: dict[str, nn.Module] = {}
         self._learners: dict[str, Learner] = {}
-        device = "cuda" if engine.device != "cpu" and torch.cuda.is_available() else "cpu"
+        device = distributed.device_name(engine.device)
         self._environment = checkpoint.environment_of(torch.get_num_threads(), device, distributed.size())
-        signal.signal(signal.SIGTERM, self._request_stop)
+        self.write_json(checkpoint.MACHINE, self._environment)
 
     def resume(self, models: Mapping[str, nn.Module], learners: Mapping[str, Learner]) -> dict[str, Any]:
         """Name what a checkpoint holds, and load the newest valid one.
@@ -195,10 +184,7 @@ class Run:
         """
         self._models, self._learners = dict(models), dict(learners)
         found = checkpoint.newest_valid(self.folder)
-        # Lines of step 0 stay: what was sampled before the first step isn't sampled again.
-        if distributed.is_main():
-            checkpoint.cut_metrics(self.folder, found.step if found else 0)
-        self._reports = Reports(self.folder, self.engine.report_to)  # from the lines that are left
+        self.begin(found.step if found else 0)
         if found is None:
             return {}
         saved = torch.load(found.path / "state.pt", map_location="cpu", weights_only=True)
@@ -215,21 +201,6 @@ class Run:
         state: dict[str, Any] = json.loads((found.path / "state.json").read_text())
         return state
 
-    def log(self, phase: str, numbers: Mapping[str, Any]) -> None:
-        """Append a line to metrics.jsonl for the current step, and flush it; one process of several does."""
-        if not distributed.is_main():
-            return
-        line = {"step": self.step, "total_steps": self.total_steps, "time": time.time(), "phase": phase, **numbers}
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        self._reports.add(line)
-
-    def log_first(self, phase: str, numbers: Mapping[str, Any]) -> None:
-        """Log what a run says once, before everything else; a start that goes on doesn't say it again."""
-        path = self.folder / "metrics.jsonl"
-        if numbers and not (path.exists() and path.stat().st_size):
-            self.log(phase, numbers)
-
     def end_step(self, phase: str, numbers: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         """Count a step as done: log it when a line is due, save when a checkpoint is due, stop if asked to.
 
@@ -243,15 +214,12 @@ class Run:
         self.stop_requested, last = distributed.any_process(self.stop_requested), self.step == self.total_steps
         if last or self.step % self.engine.log_every == 0:
             self.log(phase, numbers)
-        due = self.engine.checkpoint_every and self.step % self.engine.checkpoint_every == 0 and not last
-        if due or self.stop_requested:
+        due = bool(self.engine.checkpoint_every) and self.step % self.engine.checkpoint_every == 0
+        if due or last:
+            self.before_checkpoint()
+        if (due and not last) or self.stop_requested:
             self.save(state)
         self.stop_if_asked()
-
-    def stop_if_asked(self) -> None:
-        """Raise Stopped when SIGTERM has come: for work between steps that a new start does again."""
-        if self.stop_requested:
-            raise checkpoint.Stopped(f"stopped at step {self.step} of {self.total_steps}")
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write a checkpoint of the current step."""
@@ -272,29 +240,3 @@ class Run:
 
         if distributed.is_main():
             checkpoint.write(self.folder, self.step, write_files, self._environment)
-
-    def write_rows(self, schema: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows.parquet; one process of several does."""
-        if distributed.is_main():
-            write_table(self.folder / "rows.parquet", schema, rows)
-
-    def write_json(self, name: str, value: Any) -> None:
-        """Write a small JSON file into the folder; one process of several does."""
-        if distributed.is_main():
-            checkpoint.replace_text(self.folder / name, json.dumps(value, indent=1))
-
-    def finish(self, metrics: Mapping[str, Any], outputs: Sequence[str]) -> None:
-        """Hash the outputs (files or directories, relative to the folder) and rename result.json into place."""
-        if not distributed.is_main():
-            return
-        files: list[Path] = []
-        for output in outputs:
-            path = self.folder / output
-            files += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        hashes = {str(path.relative_to(self.folder)): sha256(path) for path in files}
-        self._reports.close()
-        result = {"kind": self.kind, "metrics": dict(metrics), "outputs": hashes}
-        checkpoint.replace_text(self.folder / "result.json", json.dumps(result, indent=1))
-
-    def _request_stop(self, *_: object) -> None:
-        self.stop_requested = True

@@ -46,14 +46,23 @@ class Adapter:
 
 def base_of(name_or_path: str) -> str:
     """The model that a saved adapter belongs to; the name itself where there is no adapter."""
+    return _configured(name_or_path, "base_model_name_or_path") or name_or_path
+
+
+def is_of_classifier(name_or_path: str) -> bool:
+    """Whether a saved adapter belongs to a reward model; False where there is no adapter."""
+    return _configured(name_or_path, "task_type") == "SEQ_CLS"
+
+
+def _configured(name_or_path: str, field: str) -> str | None:
+    """A field of a saved adapter's configuration; None where there is no adapter."""
     path = Path(name_or_path) / CONFIG
     if not path.is_file():
-        return name_or_path
+        return None
     try:
-        found = json.loads(path.read_text())["base_model_name_or_path"]
+        return str(json.loads(path.read_text())[field])
     except (OSError, json.JSONDecodeError, KeyError) as error:
         raise AdapterError(f"{path}: expected an adapter's configuration, found {error!r}") from error
-    return str(found)
 
 
 def add(model: PreTrainedModel, config: LoRAConfig, seed: int, head: str | None = None) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf.learning import actors, loop, needs, reward_model
+from rlhf.learning import actors, loop, needs, reward_model, samples
 from rlhf.learning import rewards as worth
 from rlhf.learning.actors import Networks
 from rlhf.learning.advantages import (
@@ -84,6 +84,8 @@ def run(folder: Path, config: PPOConfig) -> None:
     if history.lines and history.lines[-1]["stopped_early"]:  # SIGTERM came in the iteration that spent the KL budget
         work.total_steps = work.step
     work.log_first("estimate", estimate)
+    every_prompt = actors.read_prompts(folder)
+    samples.watch(work, networks.policy, every_prompt, config.text, config.temperature, worth.models(networks.rewards))
     # 2. Iterations.
     while work.step < work.total_steps:
         metrics = _iterate(networks, policy, value, mixture, prompts, kl_coefficient, work.step, config)

@@ -47,6 +47,7 @@ class Sample:
     finished: bool  # ended by end-of-text, not by the length limit
     log_probability: float  # sum over ids at the sampling temperature, nats; the sampler's own, for gap metrics only
     text: str | None = None  # as a server wrote it; None: what the ids decode to
+    num_tokens: int | None = None  # as a server counted them; None: those of ids
 
 
 @torch.no_grad()
@@ -111,19 +112,30 @@ def _draw(
     return found
 
 
-def sample_rows(tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    """Samples as rows of rows.parquet. `num_tokens` counts end-of-text."""
+def sample_rows(tokenizer: PreTrainedTokenizerBase | None, samples: Sequence[Sample]) -> list[dict[str, Any]]:
+    """Samples as rows of rows.parquet. `num_tokens` counts end-of-text. tokenizer: None where all have a text."""
     return [
         {
             "prompt_id": s.prompt_id,
             "sample_index": s.sample_index,
-            "completion": decode(tokenizer, s.ids) if s.text is None else s.text,
-            "num_tokens": len(s.ids),
+            "completion": _text(tokenizer, s),
+            "num_tokens": _num_tokens(s),
             "finished": s.finished,
             "log_probability": s.log_probability,
         }
         for s in samples
     ]
+
+
+def _text(tokenizer: PreTrainedTokenizerBase | None, one: Sample) -> str:
+    if one.text is not None:
+        return one.text
+    assert tokenizer is not None, "a sample without a text needs a tokenizer"
+    return decode(tokenizer, one.ids)
+
+
+def _num_tokens(one: Sample) -> int:
+    return len(one.ids) if one.num_tokens is None else one.num_tokens
 
 
 def run(folder: Path, config: SampleConfig) -> None:
@@ -137,7 +149,7 @@ def run(folder: Path, config: SampleConfig) -> None:
     rows = tables.read_table(folder / "data/prompts.parquet", tables.PROMPTS)
     # Loaded before there is a Run: until then SIGTERM ends the process at once.
     policy = load_policy(config.model, device) if config.sampling.backend == "local" else None
-    tokenizer = load_tokenizer(config.model) if policy is None else policy.tokenizer
+    tokenizer = policy.tokenizer if policy is not None else load_tokenizer(config.model) if config.model else None
     if policy is not None:
         require_room(policy.model, config.text)
     run = Run(folder, "sample", config.engine, total_steps=len(rows) * config.sampling.num_samples)
@@ -153,7 +165,7 @@ def run(folder: Path, config: SampleConfig) -> None:
     if policy is not None:
         samples = sample_locally(policy, rows, config.sampling, config.text, config.engine, on_batch)
     else:
-        as_read = Reader(tokenizer, config.text, None, PROMPT)
+        as_read = Reader(tokenizer, config.text, None, PROMPT) if tokenizer is not None else config.text
         sampling, seed = config.sampling, config.engine.seed
         samples = distributed.from_main(
             lambda: sample_by_server(config.model, as_read, rows, sampling, seed, folder, on_batch, run.stop_if_asked)
@@ -189,7 +201,7 @@ def sample_locally(
 
 def sample_by_server(
     model: str,
-    as_read: Reader,
+    as_read: Reader | TextConfig,
     rows: Sequence[Mapping[str, Any]],
     sampling: SamplingConfig,
     seed: int,
@@ -200,6 +212,7 @@ def sample_by_server(
     """What `sample` does, by the server of `sampling.server` or a vLLM server of our own with `model`.
 
     Args:
+        as_read: how the model reads prompts; its text settings alone for one that isn't here and gets messages.
         rows: with prompt_id and prompt (messages).
         folder: of the run; answers are kept in its journal, and vLLM's output in its vllm.log.
         tick: called several times a second; what it raises ends the sampling, and a server of our own.
@@ -208,36 +221,38 @@ def sample_by_server(
         Samples ordered as by `sample`. Log-probabilities are NaN: a server's are of its own temperature and precision,
         and nothing that is learned comes from them.
     """
+    reads = as_read if isinstance(as_read, Reader) else None
+    text = as_read.text if isinstance(as_read, Reader) else as_read
     wanted = [
         Asked(row["prompt_id"], index, ids, row["prompt"])
         for row in rows
-        for ids in [as_read.prompt(row["prompt_id"], row["prompt"])]
+        for ids in [reads.prompt(row["prompt_id"], row["prompt"]) if reads else []]
         for index in range(sampling.num_samples)
     ]
     is_ours = sampling.backend == "vllm"
     with vllm_server.endpoint(sampling.backend, sampling.server, model, folder, tick) as served_by:
         written = served.write(
             served_by,
-            as_read.tokenizer,
+            reads.tokenizer if reads else None,
             wanted,
             interface=sampling.server.interface,
             asks_for_ids=is_ours,
             temperature=sampling.temperature,
-            max_new_tokens=as_read.text.max_completion_tokens,
+            max_new_tokens=text.max_completion_tokens,
             seed=seed,
             journal=Journal(folder / JOURNAL),
             on_answer=on_batch,
             tick=tick,
         )
     return [
-        Sample(one.prompt_id, one.sample_index, found.ids, found.finished, math.nan, found.text)
+        Sample(one.prompt_id, one.sample_index, found.ids, found.finished, math.nan, found.text, found.num_tokens)
         for one, found in zip(wanted, written, strict=True)
     ]
 
 
 def summary(samples: Sequence[Sample], seconds: float) -> dict[str, float]:
     """Mean length (tokens, end-of-text included), share that ended by themselves, tokens a second."""
-    num_tokens = sum(len(s.ids) for s in samples)
+    num_tokens = sum(map(_num_tokens, samples))
     count = max(1, len(samples))
     return {
         "num_samples": len(samples),

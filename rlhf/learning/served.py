@@ -41,11 +41,12 @@ class Written:
     text: str
     ids: list[int]  # end-of-text included where it ended by itself; may be more than were allowed, where they are ours
     finished: bool
+    num_tokens: int  # len(ids), or without a tokenizer the server's own count; 0 where it gives none
 
 
 def write(
     endpoint: Endpoint,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | None,
     wanted: Sequence[Asked],
     *,
     interface: str,
@@ -60,6 +61,7 @@ def write(
     """The completions in the order asked for; those of the journal are not asked for again.
 
     Args:
+        tokenizer: None for a model that isn't here: then there are texts and no ids, and the interface is "chat".
         interface: "completions" sends our token ids; "chat" sends the messages, and the server's template counts.
         asks_for_ids: whether to ask for token ids, which vLLM has and others refuse to hear of.
         on_answer: called with (completions there, completions in all).
@@ -83,7 +85,7 @@ def write(
 
 
 def read_choice(reply: Any) -> dict[str, Any]:
-    """{"text", "finished", "ids"} of a reply with exactly one choice. Raises Unusable."""
+    """{"text", "finished", "ids", "num_tokens"} of a reply with exactly one choice. Raises Unusable."""
     choices = reply["choices"]
     if len(choices) != 1:
         raise Unusable(f"{len(choices)} choices", "1 choice")
@@ -99,19 +101,25 @@ def read_choice(reply: Any) -> dict[str, Any]:
         raise Unusable("token_ids that are no list of numbers", "token ids")
     if not text and not ids and not reasons[reason]:
         raise Unusable(f"an empty text and finish_reason {reason!r}", "a text, or an end")
-    return {"text": text, "finished": reasons[reason], "ids": ids}
+    usage = reply.get("usage")
+    count = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    num_tokens = count if type(count) is int and count >= 0 else None
+    return {"text": text, "finished": reasons[reason], "ids": ids, "num_tokens": num_tokens}
 
 
-def written(tokenizer: PreTrainedTokenizerBase, answer: Mapping[str, Any], max_new_tokens: int) -> Written:
+def written(tokenizer: PreTrainedTokenizerBase | None, answer: Mapping[str, Any], max_new_tokens: int) -> Written:
     """An answer as tokens: the server's where it said them, else those that its text has with our tokenizer."""
     text, finished = answer["text"], answer["finished"]
+    if tokenizer is None:
+        return Written(text, [], finished, answer.get("num_tokens") or 0)
     if answer["ids"]:
         ids = list(answer["ids"])
         if finished and ids[-1] not in tokenizer.all_special_ids and len(ids) < max_new_tokens:
             ids.append(tokenizer.eos_token_id)
-        return Written(text, ids, finished)
+        return Written(text, ids, finished, len(ids))
     ids = encode_completion(tokenizer, text, sys.maxsize)
-    return Written(text, ids if finished else ids[:-1], finished)
+    ids = ids if finished else ids[:-1]
+    return Written(text, ids, finished, len(ids))
 
 
 def _question(

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rlhf.learning import distributed, lora, needs, tables
+from rlhf.learning import distributed, lora, needs, samples, tables
 from rlhf.learning.configs import InputError, SFTConfig
 from rlhf.learning.corpus import Corpus, read_corpus
 from rlhf.learning.forward import token_log_probabilities
@@ -152,6 +152,7 @@ def run(folder: Path, config: SFTConfig) -> None:
     selection = by_held_out_loss(policy, held_out, config.evaluate_every, config.micro_batch_size)
     selection.resume(run.resume({"model": policy.model} | selection.models, {"model": learner}))
     run.log_first("estimate", estimate)
+    samples.watch(run, policy, rows, config.text)
     fit(
         run,
         learner,

@@ -78,6 +78,11 @@ ADDED: dict[str, Any] = {
 }  # fmt: skip
 
 
+# Every option that reaches the bytes is fixed here, so that a change of pyarrow's defaults is not a change of data.
+PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 3, "version": "2.6"}
+ROW_GROUP = 65_536
+
+
 def added(schema: pa.Schema) -> dict[str, Any]:
     """The columns of a table that came later, each with what stands in where nothing was said."""
     return {name: ADDED[name] for name in schema.names if name in ADDED}
@@ -152,6 +157,10 @@ JUDGE_ROWS = pa.schema(
         ("probability", FLOAT),
         ("winner_ab", TEXT),
         ("winner_ba", TEXT),
+        ("score_ab", FLOAT),
+        ("score_ba", FLOAT),
+        ("said_ab", TEXT),
+        ("said_ba", TEXT),
     ]
 )
 ESTIMATE_ROWS = pa.schema(
@@ -185,13 +194,12 @@ def write_table(path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]
     try:
         table = pa.Table.from_pylist(list(rows), schema=schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise TableError(f"{path}: a row doesn't fit {_describe(schema)}: {error}") from error
-    _require_no_null(path, table)
+        raise TableError(f"{path}: a row doesn't fit {describe(schema)}: {error}") from error
+    require_no_null(path, table)
     temporary = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Every option that reaches the bytes is fixed here, so that a change of pyarrow's defaults is not a change of data.
-    pq.write_table(table, temporary, compression="zstd", compression_level=3, version="2.6", row_group_size=65536)
-    _publish(temporary, path)
+    pq.write_table(table, temporary, row_group_size=ROW_GROUP, **PARQUET)
+    publish(temporary, path)
 
 
 def read_table(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
@@ -211,8 +219,8 @@ def read_table(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
     try:
         table = table.select(schema.names).cast(schema)
     except (pa.ArrowException, ValueError) as error:
-        raise TableError(f"{path}: expected {_describe(schema)}, found {_describe(table.schema)}") from error
-    _require_no_null(path, table)
+        raise TableError(f"{path}: expected {describe(schema)}, found {describe(table.schema)}") from error
+    require_no_null(path, table)
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
@@ -226,7 +234,7 @@ def write_jsonl(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]]
             if set(row) != set(schema.names):
                 raise TableError(f"{path}: row {number} has columns {sorted(row)}, expected {sorted(schema.names)}")
             file.write(json.dumps({name: row[name] for name in schema.names}, ensure_ascii=False) + "\n")
-    _publish(temporary, path)
+    publish(temporary, path)
 
 
 def read_jsonl(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
@@ -269,19 +277,21 @@ def _with_added(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return table
 
 
-def _publish(temporary: Path, path: Path) -> None:
+def publish(temporary: Path, path: Path) -> None:
+    """The temporary file takes the name of the whole one, once its bytes are on the disk."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
 
 
-def _require_no_null(path: Path, table: pa.Table) -> None:
+def require_no_null(path: Path, table: pa.Table) -> None:
+    """Raises TableError naming the first column with empty values."""
     for name in table.column_names:
         if table[name].null_count:
             raise TableError(f"{path}: column {name} has {table[name].null_count} empty values, expected none")
 
 
-def _describe(schema: pa.Schema) -> str:
+def describe(schema: pa.Schema) -> str:
     return ", ".join(f"{field.name} {field.type}" for field in schema)
 
 

@@ -26,13 +26,13 @@ from transformers.models.gpt2 import modeling_gpt2
 from transformers.models.llama import modeling_llama
 from transformers.models.qwen2 import modeling_qwen2
 
-from rlhf.learning import best_of_n, dpo, estimate, grpo, judge, lifeline, ppo, reward, sampling, sft
+from rlhf.learning import best_of_n, dpo, estimate, grpo, judge_by_reward, lifeline, ppo, reward, sampling, sft
 from rlhf.learning.__main__ import main as run_stage
 
 # What a run would import while somebody waits: stages, architectures, chat templates (jinja2), tables, and what the
 # first AdamW asks for (torch._dynamo, over a second).
 WARMED = (
-    *(best_of_n, dpo, estimate, grpo, judge, ppo, reward, sampling, sft),
+    *(best_of_n, dpo, estimate, grpo, judge_by_reward, ppo, reward, sampling, sft),
     *(modeling_gpt2, modeling_llama, modeling_qwen2),
     *(jinja2.ext, pyarrow.compute, torch._dynamo),
 )

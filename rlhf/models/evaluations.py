@@ -41,6 +41,9 @@ class Evaluation(models.Model):
     candidate = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="evaluations_as_candidate")
     baseline = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="evaluations_as_baseline")
     iteration = models.PositiveIntegerField()
+    requested_at = models.DateTimeField(
+        null=True, blank=True, help_text="somebody asked for it, or registered a rival: whatever it lacks is planned"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -98,7 +101,16 @@ class Verdict(models.Model):
                 name="a_verdict_is_given_once",
             ),
         )
-        indexes = (models.Index(fields=("evaluation", "judge", "prompt")),)
+        indexes = (
+            models.Index(fields=("evaluation", "judge", "prompt")),
+            # Whether there are verdicts that no overview holds is asked every second.
+            models.Index(fields=("project", "id"), name="verdict_newest"),
+            models.Index(
+                fields=("project", "withdrawn_at"),
+                condition=models.Q(withdrawn_at__isnull=False),
+                name="verdict_withdrawn",
+            ),
+        )
 
 
 class Estimate(models.Model):

@@ -23,6 +23,7 @@ class Run(models.Model):
         JUDGE = "judge", "judging"
         FREEZE = "freeze", "freezing a dataset"
         ESTIMATE = "estimate", "estimating win rates"
+        DELIVER = "deliver", "merging weights"
         IMPORT = "import", "importing answers"  # done where the file comes in, never queued
 
     class Resource(models.TextChoices):

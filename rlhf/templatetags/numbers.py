@@ -46,6 +46,12 @@ def significant(value: object) -> str:
 
 
 @register.filter
+def setting(value: object) -> str:
+    """A value of a configuration, as JSON has it; a text without its quotes."""
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+
+
+@register.filter
 def item(mapping: dict[str, object], key: str) -> object:
     return mapping.get(key)
 

@@ -17,12 +17,14 @@ from tests.browser.conftest import Visitor
 
 pytestmark = pytest.mark.browser
 
-ELSEWHERE = re.compile(r"^(/admin/|/api/|/logout|[^/]|//)|/weights$")  # not ours to look at, or no page
+# Not ours to look at, or no page.
+ELSEWHERE = re.compile(r"^(/admin/|/api/|/logout|[^/]|//)|/weights$|[.](csv|json|md)([?]|$)")
 EXPECTED = {
     "/", "/projects/new/", "/p/screens/", "/p/screens/label/", "/p/screens/prompts/", "/p/screens/runs/",
     "/p/screens/runs/N/", "/p/screens/versions/", "/p/screens/versions/N/", "/p/screens/versions/N/report/",
-    "/p/screens/datasets/",
+    "/p/screens/datasets/", "/p/screens/rewards/",
     "/p/screens/try/", "/p/screens/people/", "/p/screens/evaluations/N/", "/p/screens/evaluations/N/pairs/N/",
+    "/p/screens/evaluations/snapshots/HASH/",
 }  # fmt: skip
 
 
@@ -70,7 +72,7 @@ def every_page(person: Visitor, start: str) -> Iterator[str]:
     waiting, seen = [start], set()
     while waiting:
         path = waiting.pop(0)
-        pattern = re.sub(r"/\d+/", "/N/", path)
+        pattern = re.sub(r"/[0-9a-f]{64}/", "/HASH/", re.sub(r"/\d+/", "/N/", path))
         if pattern in seen:
             continue
         seen.add(pattern)

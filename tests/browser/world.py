@@ -21,7 +21,7 @@ from rlhf import runs
 from rlhf.models import DatasetSnapshot, Membership, Project, Prompt, Role, Run
 from rlhf.prompts import add, new_prompt
 from tests.annotate import rows
-from tests.browser import record
+from tests.browser import behind, record
 from tests.browser.conftest import PASSWORD
 from workers.execute import open_worker
 
@@ -106,6 +106,14 @@ def research(slug: str) -> dict[str, Any]:
     return {"slug": slug}
 
 
+def numbers(slug: str) -> dict[str, Any]:
+    """A project two rounds old with everything behind its numbers (tests/browser/behind.py)."""
+    made = project(slug=slug, name="Kind answers")
+    record.build(made)
+    behind.build(made)
+    return {"slug": slug}
+
+
 def freeze(slug: str, dataset: str) -> dict[str, Any]:
     """Ask for a snapshot as the loop does and let a worker of this process make it; its rows, read from the JSONL."""
     made = Project.objects.get(slug=slug)
@@ -149,6 +157,7 @@ PLACES: dict[str, Callable[..., dict[str, Any]]] = {
     "writing": writing,
     "ranking": ranking,
     "research": research,
+    "numbers": numbers,
     "freeze": freeze,
     "submissions": submissions,
     "session": session,

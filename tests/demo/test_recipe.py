@@ -13,7 +13,7 @@ from rlhf.learning import configs
 
 def test_the_project_loop_accepts_the_recipe() -> None:
     for sizes in recipe.SIZES.values():
-        settings = loop_settings.parse(recipe.loop_settings(seed=2, num_rounds=3, sizes=sizes))
+        settings = loop_settings.parse(recipe.loop_settings(seed=2, num_rounds=3, judge_port=20_000, sizes=sizes))
         assert settings.num_rounds == 3 and settings.seed == 2
 
 

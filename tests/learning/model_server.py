@@ -31,6 +31,7 @@ class ModelServer(ThreadingHTTPServer):
         self.model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
         self.tokenizer = AutoTokenizer.from_pretrained(path)
         self.mischief = mischief
+        self.gives_logprobs = True
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.most_at_once = self.at_once = 0
@@ -65,7 +66,20 @@ class ModelServer(ThreadingHTTPServer):
         content = self.tokenizer.decode(found, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         choice: dict[str, Any] = {"index": 0, "finish_reason": "stop" if ended else "length"}
         choice |= {"message": {"role": "assistant", "content": content}} if is_chat else {"text": content}
+        if body.get("logprobs") and self.gives_logprobs:
+            choice["logprobs"] = {"content": [self._first_token(prompt, body["top_logprobs"])]}
         return {"choices": [choice | ({"token_ids": found} if body.get("return_token_ids") else {})]}
+
+    def _first_token(self, prompt: list[int], num_top: int) -> dict[str, Any]:
+        """The likeliest tokens after a prompt, as OpenAI's interface gives them."""
+        with self.lock, torch.no_grad():
+            logits = self.model(torch.tensor([prompt])).logits[0, -1].double()
+        values, ids = torch.log_softmax(logits, 0).topk(num_top)
+        top = [
+            {"token": self.tokenizer.decode([token]), "logprob": value}
+            for token, value in zip(ids.tolist(), values.tolist(), strict=True)
+        ]
+        return {**top[0], "top_logprobs": top}
 
 
 class _Handler(BaseHTTPRequestHandler):

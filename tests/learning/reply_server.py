@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,11 +32,13 @@ class _Handler(BaseHTTPRequestHandler):
         before = sum(one["body"] == body for one in self.server.asked)
         self.server.asked.append({"body": body, "path": self.path, "key": self.headers.get("Authorization")})
         status, content = self.server.reply(body, before)
-        payload = json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]}).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(payload)))
-        self.end_headers()
-        self.wfile.write(payload)
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
+        payload = json.dumps({"choices": [choice]}).encode()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # who asked has been killed
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
 
     def log_message(self, *_: Any) -> None:
         pass

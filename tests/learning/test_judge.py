@@ -12,7 +12,7 @@ import pytest
 
 from rlhf.learning import configs, estimate, judge, reward_model
 from rlhf.learning.configs import EstimateConfig, JudgeConfig
-from rlhf.learning.tables import ESTIMATE_ROWS, JUDGE_ROWS, PAIRS, VERDICTS, TableError, read_table, write_table
+from rlhf.learning.tables import ESTIMATE_ROWS, JUDGE_ROWS, PAIRS, VERDICTS, TableError, added, read_table, write_table
 from rlhf.learning.text import encode
 from tests.learning.conftest import answer, question
 from tests.learning.rankings import CPU, new_reward_model, result, text_config
@@ -65,6 +65,7 @@ def test_pairs_swapped_give_one_minus_the_probability(llama_path: Path, tmp_path
 def verdicts(folder: Path, scores: list[float]) -> Path:
     rows = [
         {
+            **added(VERDICTS),
             "verdict_id": i,
             "evaluation_id": 3,
             "prompt_id": i // 2,

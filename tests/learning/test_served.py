@@ -255,3 +255,22 @@ def test_a_journal_keeps_whole_lines_alone(tmp_path: Path) -> None:
 def test_a_backend_that_can_not_work_is_refused(kind: str, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         from_dict(kind, {"model": "m"} | values)
+
+
+def test_a_model_that_is_not_here_gets_messages_and_its_texts_need_no_tokenizer(
+    llama_path: Path, prompts: Callable[..., Path], serve: Serve
+) -> None:
+    def reply(body: dict[str, Any], _: int) -> tuple[int, Any]:
+        choice = {"message": {"content": f"{body['messages'][-1]['role']} {body['seed']}"}, "finish_reason": "stop"}
+        return 200, {"choices": [choice]} | ({"usage": {"completion_tokens": 7}} if body["temperature"] else {})
+
+    server = serve(llama_path, reply)
+    named = {"interface": "chat"}
+    for folder, temperature, count in ((prompts("a", count=2), 1.0, 7), (prompts("b", count=2), 0.0, 0)):
+        config = replace(config_for(llama_path, server, patience=named, temperature=temperature), model="")
+        sampling.run(folder, config)
+        assert [row[3:] for row in texts(folder)] == [(count, True)] * 4
+        assert len({row[2] for row in texts(folder)}) == 4 and all(row[2].startswith("user ") for row in texts(folder))
+    assert server.asked[0]["max_tokens"] == 10 and "return_token_ids" not in server.asked[0]
+    with pytest.raises(ConfigError, match="model: expected a name or a path"):
+        replace(config_for(llama_path, server), model="")  # token ids can't be sent without a tokenizer

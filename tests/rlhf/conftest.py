@@ -4,9 +4,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from rlhf import evaluations
+from rlhf import judges
 from rlhf.models import Evaluation, Project, Role, Run, RunMetric
 from tests.browser import cards
+from tests.rlhf import documents
 from tests.rlhf.rows import answer, estimate, member, prompts, run, verdict, version
 
 
@@ -55,10 +56,12 @@ def evaluation(project) -> Evaluation:
 def judged(evaluation: Evaluation) -> Evaluation:
     """Three people, one gold and a reward model have judged v1 against v0; a training run with curves."""
     project = evaluation.project
-    people = evaluations.people_judge(project=project)
+    people = judges.people_judge(project=project)
     for prompt, score in zip(prompts(project, 4), (1.0, 1.0, 0.5, 0.0), strict=True):
         verdict(evaluation, people, prompt, score, rater="ann", candidate_reward=1.25)
     estimate(evaluation, people, run(project, "estimate"), 0.7)
+    pair = {(evaluation.candidate_id, evaluation.baseline_id): evaluation.pk}
+    documents.store(project, documents.full(2, evaluation.baseline_id, pair, (people.pk, people.pk + 1, people.pk + 2)))
     for step in range(3):
         RunMetric.objects.create(run=run(project, "ppo") if step == 0 else Run.objects.get(kind="ppo"), attempt=1,
                                  step=step, values={"step": step, "kl": 0.1 * step})  # fmt: skip

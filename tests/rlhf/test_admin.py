@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from rlhf import evaluations
+from rlhf import judges
 from rlhf.models import Project, ProjectToken, Run
 from tests.rlhf.rows import estimate, run, snapshot
 
@@ -22,7 +22,7 @@ def boss(db) -> User:
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_every_list_and_page_opens(model, client, boss, evaluation):
     project = evaluation.project
-    estimate(evaluation, evaluations.people_judge(project=project), run(project, "estimate"), 0.6)
+    estimate(evaluation, judges.people_judge(project=project), run(project, "estimate"), 0.6)
     ProjectToken.objects.create(user=boss, project=project)
     client.force_login(boss)
     names = f"admin:{model._meta.app_label}_{model._meta.model_name}"

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from rlhf import evaluations, tokens
+from rlhf import judges, tokens
 from rlhf.access import Access
 from rlhf.models import ReportCard, Role, Run, RunAlarm, RunMetric, Scope
 from tests.rlhf.rows import estimate, prompts, run, snapshot, verdict
@@ -33,7 +33,7 @@ def api() -> APIClient:
 @pytest.fixture
 def rows(evaluation):
     """The id that each detail route is asked for."""
-    people = evaluations.people_judge(project=evaluation.project)
+    people = judges.people_judge(project=evaluation.project)
     verdict(evaluation, people, prompts(evaluation.project, 4)[0], 1.0, rater="ann")
     estimate(evaluation, people, run(evaluation.project, "estimate"), 0.7)
     training = run(evaluation.project, "ppo", state=Run.State.FAILED)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rlhf import completions, evaluations, leftovers, runs
+from rlhf import completions, evaluations, judges, leftovers, runs
 from rlhf.completions import NewCompletion
 from rlhf.models import Completion, Evaluation, Project, Prompt, Run, Verdict
 from rlhf.runs import BATCH, Claim
@@ -99,8 +99,8 @@ def test_verdicts_of_a_failed_judge_go_and_those_of_people_stay(evaluation: Eval
             strict=True,
         )
     ]
-    rm = evaluations.reward_judge(version=evaluation.candidate)
-    people = evaluations.people_judge(project=evaluation.project)
+    rm = judges.reward_judge(version=evaluation.candidate)
+    people = judges.people_judge(project=evaluation.project)
     evaluations.record_verdicts(evaluation=evaluation, judge=rm, verdicts=pairs, run=failed, attempt=1)
     evaluations.record_verdicts(evaluation=evaluation, judge=people, verdicts=pairs)
 

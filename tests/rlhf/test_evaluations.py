@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlhf import evaluations
+from rlhf import evaluations, judges
 from rlhf.evaluations import NewVerdict
 from rlhf.learning import tables
 from rlhf.models import Completion, Run, Verdict
@@ -11,7 +11,7 @@ from tests.rlhf.rows import estimate, prompts, run, verdict, version
 
 @pytest.fixture
 def people(project):
-    return evaluations.people_judge(project=project)
+    return judges.people_judge(project=project)
 
 
 def test_an_evaluation_is_opened_once(project, evaluation):
@@ -23,19 +23,19 @@ def test_an_evaluation_is_opened_once(project, evaluation):
 
 def test_a_changed_reward_model_is_another_judge(project):
     first = version(project, "rm1", kind="reward", weights_sha256="1" * 64)
-    judge = evaluations.reward_judge(version=first)
-    assert evaluations.reward_judge(version=first) == judge
+    judge = judges.reward_judge(version=first)
+    assert judges.reward_judge(version=first) == judge
     second = version(project, "rm2", kind="reward", weights_sha256="2" * 64)
-    assert evaluations.reward_judge(version=second) != judge
+    assert judges.reward_judge(version=second) != judge
     project.prompt_format = "plain"
     first.project = project
-    assert evaluations.reward_judge(version=first) != judge
+    assert judges.reward_judge(version=first) != judge
 
 
 def test_gold_judges_of_different_names_differ(project):
-    gold = evaluations.gold_judge(project=project, name="gold 1")
-    assert gold == evaluations.gold_judge(project=project, name="gold 1")
-    assert gold != evaluations.gold_judge(project=project, name="gold 2")
+    gold = judges.gold_judge(project=project, name="gold 1")
+    assert gold == judges.gold_judge(project=project, name="gold 1")
+    assert gold != judges.gold_judge(project=project, name="gold 2")
 
 
 def test_recording_twice_stores_once(evaluation, people):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
-from rlhf import metrics, runs
+from rlhf import metrics, resources, runs
 from rlhf.models import ModelVersion, Project, Run
 from rlhf.runs import Beat, Claim, Progress
 
@@ -74,6 +74,38 @@ def test_the_oldest_run_of_the_resource_is_claimed_first(project: Project, base:
     assert claim(resource="cpu") == Claim(freeze.pk, 1)
     assert claim() == Claim(later.pk, 1)
     assert runs.claim(resource="gpu", worker="w", now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "configuration", "resource"),
+    [
+        ("judge", {"backend": "openai", "server": {"base_url": "http://x/v1", "model": "m"}}, "network"),
+        ("judge", {"backend": "vllm", "judge_model": "m"}, "gpu"),
+        ("sample", {"sampling": {"backend": "openai", "server": {"base_url": "http://x/v1", "model": "m"}}}, "network"),
+        ("sample", {}, "gpu"),
+    ],
+)
+def test_a_run_that_waits_for_a_server_never_holds_a_device(
+    project: Project, base: ModelVersion, kind: str, configuration: dict[str, object], resource: str
+) -> None:
+    policy = base if kind == "sample" else None
+    asked = runs.ask(project=project, kind=kind, plan_key="x", policy=policy, configuration=configuration, now=NOW)
+
+    assert asked.resource == resource
+    others = {"gpu", "cpu", "network"} - {resource}
+    assert all(runs.claim(resource=other, worker="w", now=NOW) is None for other in others)
+    assert claim(resource=resource) == Claim(asked.pk, 1)
+
+
+def test_a_reward_model_judges_on_a_device_and_answers_of_an_endpoint_come_over_the_network(project: Project) -> None:
+    reward = ModelVersion.objects.create(project=project, name="rm1", kind="reward")
+    served = ModelVersion.objects.create(project=project, name="rival", kind="endpoint")
+    found = [
+        resources.of(run=Run(project=project, kind="judge", reward_model=reward)),
+        resources.of(run=Run(project=project, kind="sample", policy=served)),
+        resources.of(run=Run(project=project, kind="sample", policy=reward)),
+    ]
+    assert found == ["gpu", "network", "gpu"]
 
 
 def test_a_heartbeat_stores_progress_and_hears_of_a_cancel(run: Run) -> None:

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from django.core.files.storage import InMemoryStorage, Storage, storages
 
-from rlhf import evaluations, versions
+from rlhf import judges, versions
 from rlhf.models import ModelVersion, Promotion
 from tests.rlhf import rows
 
 
 @pytest.fixture
 def people(project):
-    return evaluations.people_judge(project=project)
+    return judges.people_judge(project=project)
 
 
 def decide(evaluation, people, now, low: float) -> Promotion:

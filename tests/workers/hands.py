@@ -10,7 +10,7 @@ from typing import Any
 
 from annotate import assignment, submissions
 from annotate.models import Assignment, Protocol
-from rlhf import completions, evaluations, runs, versions
+from rlhf import completions, evaluations, judges, runs, versions
 from rlhf.access import Access
 from rlhf.models import Membership, ModelVersion, Project, Role, Run
 from rlhf.runs import Claim
@@ -98,7 +98,7 @@ def _judged(run: Run, claim: Claim) -> None:
         evaluations.NewVerdict(prompt_id, ours.pk, theirs.pk, 1.0, candidate_reward=1.0, baseline_reward=0.0)
         for prompt_id, (ours, theirs) in rundir.pairs(run=run).items()
     ]
-    judge = evaluations.reward_judge(version=run.reward_model)
+    judge = judges.reward_judge(version=run.reward_model)
     evaluations.record_verdicts(evaluation=run.evaluation, judge=judge, verdicts=new, run=run, attempt=claim.attempt)
     assert runs.succeed(claim=claim, now=NOW, result={"metrics": {}})
 

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from annotate.models import Protocol, Task
-from rlhf import evaluations, loop_settings, versions
+from rlhf import evaluations, judges, loop_settings, versions
 from rlhf.evaluations import NewVerdict
 from rlhf.models import Estimate, Evaluation, ModelVersion, Project, Promotion, Prompt, Run, Verdict
 from tests.annotate import rows as labeling
@@ -75,7 +75,7 @@ def judge(evaluation: Evaluation) -> None:
     verdicts = [NewVerdict(pk, candidate[pk].pk, baseline[pk].pk, 1.0) for pk in candidate]
     reward = ModelVersion.objects.get(name="rm1")
     evaluations.record_verdicts(
-        evaluation=evaluation, judge=evaluations.reward_judge(version=reward), verdicts=verdicts, run=run, attempt=1
+        evaluation=evaluation, judge=judges.reward_judge(version=reward), verdicts=verdicts, run=run, attempt=1
     )
     Run.objects.filter(pk=run.pk).update(state=Run.State.SUCCEEDED, attempt=1)
 

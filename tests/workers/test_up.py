@@ -43,6 +43,28 @@ def test_every_part_runs_and_comes_back_when_it_is_killed(up: Command) -> None:
         wait_for(lambda words=words, old=before: {each.pid for each in named(up.var, words)} - old, f"{words} again")
 
 
+ASK_A_JUDGE = """
+import django
+django.setup()
+from django.utils import timezone
+from rlhf import runs
+from rlhf.models import Project
+project = Project.objects.create(name="P", slug="p", base_model="m", salt="s")
+server = {"base_url": "http://127.0.0.1:9/v1", "model": "m"}
+runs.ask(
+    project=project, kind="judge", plan_key="x", configuration={"backend": "openai", "server": server},
+    now=timezone.now(),
+)
+"""
+
+
+def test_a_worker_for_the_network_comes_with_the_first_run_that_needs_one(up: Command) -> None:
+    assert not named(up.var, "--queues network")
+    environment = {"DATABASE_URL": "", "HONE_VAR": str(up.var), "DJANGO_SETTINGS_MODULE": "config.settings"}
+    subprocess.run([sys.executable, "-c", ASK_A_JUDGE], cwd=ROOT, env={**os.environ, **environment}, check=True)
+    wait_for(lambda: named(up.var, "--queues network"), "a worker for the network")
+
+
 def test_a_second_one_in_the_same_folder_is_refused_in_one_sentence(up: Command) -> None:
     second = run("up", HONE_VAR=str(up.var))
     assert second.returncode == 1

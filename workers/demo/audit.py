@@ -10,12 +10,13 @@ from datetime import datetime
 
 from annotate.management.demo import gold, labelers, recipe
 from annotate.models import Ranking
-from rlhf import evaluations, runs
+from rlhf import evaluations, judges, runs
 from rlhf.completions import visible
 from rlhf.learning.records import comparisons
 from rlhf.learning.report import ScoredRanking, accuracy, noise_ceiling
 from rlhf.learning.stats.intervals import Estimate
 from rlhf.models import Completion, Evaluation, Judge, Project, Prompt, Run, Split
+from workers import overview
 from workers.demo.world import World
 
 GOLD = "gold score of the demo"
@@ -33,19 +34,33 @@ class RewardModelReport:
 
 
 def advance(*, world: World, now: datetime) -> None:
-    """Ask for every audit that has become possible, and judge every evaluation by gold; asking twice does nothing."""
+    """Ask for every audit that has become possible, judge every evaluation by gold, and when all judges are through ask
+    for the last overview, which the dispatcher would leave a pause before; asking twice does nothing."""
     _ask_samples(world=world, now=now)
     _ask_scores(world=world, now=now)
     for evaluation in world.project.evaluations.select_related("candidate", "baseline"):
-        _judge_by_gold(world=world, evaluation=evaluation, now=now)
+        _judge_by_gold(world=world, evaluation=evaluation)
+    if judged(world=world):
+        overview.plan(project=world.project, now=now, patient=False)
+
+
+def judged(*, world: World) -> bool:
+    """Every round has been decided and has its audit, and all judges of every evaluation have given their verdicts."""
+    project = world.project
+    if project.promotions.filter(baseline__isnull=False).count() < world.rounds:
+        return False
+    runs_of_judges = project.runs.filter(kind=Run.Kind.JUDGE)
+    audits = runs_of_judges.filter(purpose=PURPOSE, state=Run.State.SUCCEEDED)
+    by_gold = evaluations.visible_verdicts().filter(project=project, judge__kind=Judge.Kind.GOLD)
+    of_loop = project.evaluations.filter(requested_at=None, iteration__gt=0)
+    waiting = of_loop.exclude(pk__in=by_gold.values("evaluation"))
+    at_work = runs_of_judges.filter(state__in=overview.UNDER_WAY)
+    return audits.count() >= world.rounds and not waiting.exists() and not at_work.exists()
 
 
 def done(*, world: World) -> bool:
-    """Every round has its audit, and every evaluation its gold estimate."""
-    audits = world.project.runs.filter(kind=Run.Kind.JUDGE, purpose=PURPOSE, state=Run.State.SUCCEEDED).count()
-    estimated = world.project.estimates.filter(judge__kind=Judge.Kind.GOLD, run__state=Run.State.SUCCEEDED)
-    waiting = world.project.evaluations.exclude(pk__in=estimated.values("evaluation"))
-    return audits >= world.rounds and not waiting.exists()
+    """And the newest overview shows them all."""
+    return judged(world=world) and overview.is_current(project=world.project)
 
 
 def reports(*, project: Project) -> list[RewardModelReport]:
@@ -102,39 +117,14 @@ def _pairs(sample: Run) -> list[list[int]]:
     return list(by_prompt.values())
 
 
-def _judge_by_gold(*, world: World, evaluation: Evaluation, now: datetime) -> None:
+def _judge_by_gold(*, world: World, evaluation: Evaluation) -> None:
     """Gold verdicts as soon as the reward model has given its own: then both versions have answered everything."""
-    judged = evaluations.visible_verdicts().filter(evaluation=evaluation)
-    if not judged.filter(judge__kind=Judge.Kind.REWARD_MODEL).exists():
+    found = evaluations.visible_verdicts().filter(evaluation=evaluation)
+    if not found.filter(judge__kind=Judge.Kind.REWARD_MODEL).exists():
         return
-    judge = evaluations.gold_judge(project=world.project, name=GOLD)
-    if not judged.filter(judge=judge).exists():
+    judge = judges.gold_judge(project=world.project, name=GOLD)
+    if not found.filter(judge=judge).exists():
         evaluations.record_verdicts(evaluation=evaluation, judge=judge, verdicts=_gold_verdicts(evaluation))
-    estimated = judge.estimates.filter(evaluation=evaluation, run__state=Run.State.SUCCEEDED).exists()
-    if hasattr(evaluation.candidate, "promotion") and not estimated:
-        _ask_estimate(world=world, evaluation=evaluation, now=now)
-
-
-def _ask_estimate(*, world: World, evaluation: Evaluation, now: datetime) -> None:
-    """Where the decision's own estimate was frozen before the gold verdicts: one more, of all verdicts."""
-    key = f"{evaluation.candidate.name}-{evaluation.baseline.name}"
-    freeze = runs.ask(
-        project=world.project,
-        kind=Run.Kind.FREEZE,
-        plan_key=f"gold/freeze/{key}",
-        iteration=evaluation.iteration,
-        selection={"dataset": "verdicts", "evaluations": [evaluation.pk]},
-        now=now,
-    )
-    if freeze.made_snapshot is not None:
-        runs.ask(
-            project=world.project,
-            kind=Run.Kind.ESTIMATE,
-            plan_key=f"gold/estimate/{key}",
-            iteration=evaluation.iteration,
-            snapshot=freeze.made_snapshot,
-            now=now,
-        )
 
 
 def _gold_verdicts(evaluation: Evaluation) -> list[evaluations.NewVerdict]:

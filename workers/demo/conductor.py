@@ -14,13 +14,13 @@ from django.utils import timezone
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from annotate.management.demo import pretraining
+from annotate.management.demo import language_model, pretraining
 from annotate.management.demo.recipe import STANDARD, Sizes
 from rlhf import projects, runs
 from rlhf.models import Project, Run
 from workers.demo import audit, report, stages, view, world
 from workers.demo.people import People
-from workers.supervise import Parts
+from workers.supervise import Part, Parts
 
 TICK_S = 0.5
 PLAIN_TICK_S = 15.0  # between two frames where the output is no terminal
@@ -68,7 +68,7 @@ class Demo:
         call_command("migrate", verbosity=0)
         self.base = BaseModel(seed=self.seed, num_examples=self.sizes.num_corpus)
         self.world = world.create(seed=self.seed, rounds=self.rounds, sizes=self.sizes)
-        self.parts.start()
+        self.parts.start(beside=self._language_model())
         self.parts.wait_ready()
         self.console.print(view.addresses(url=self.parts.url, password=world.PASSWORD, var=str(settings.VAR)))
         if not self._finished():
@@ -82,6 +82,12 @@ class Demo:
         if self.people is not None:
             self.people.stop()
         self.parts.stop()
+
+    def _language_model(self) -> list[Part]:
+        """The judge that the project's settings name, for as long as the demo runs."""
+        port = world.language_model_port(project=self.world.project)
+        command = [sys.executable, "-m", language_model.__name__, str(port)]
+        return [] if port is None else [Part("language-model", command, port=port)]
 
     def _take_up(self) -> None:
         """What ended an earlier start must not end this one: failed runs get new attempts, a paused loop goes on."""
@@ -136,8 +142,7 @@ class Demo:
             raise DemoFailed(f"the loop paused: {self.world.project.state_reason}")
 
     def _finished(self) -> bool:
-        decided = self.world.project.promotions.filter(baseline__isnull=False).count()
-        return decided >= self.rounds and audit.done(world=self.world)
+        return audit.done(world=self.world)
 
     def _stages(self) -> list[stages.Stage]:
         base = [self.base.stage] if self.base.stage.total else []
@@ -148,6 +153,7 @@ class Demo:
         note = f"{view.duration(time.monotonic() - self.started)} so far" + (
             f", {waiting} retries by people" * bool(waiting)
         )
+        note += ", waiting for the last overview" * audit.judged(world=self.world)
         return view.screen(stages=self._stages(), note=note)
 
     def _tables(self) -> None:

@@ -2,45 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from rich.console import RenderableType
 from rich.table import Table
 
-from rlhf import evaluations
-from rlhf.models import Estimate, Judge, Project, Split
+from rlhf import evaluation_snapshots
+from rlhf.models import Project
+from rlhf.overview import document
+from rlhf.overview.document import Document
 from workers.demo.audit import RewardModelReport
 from workers.demo.stages import Stage
 from workers.demo.view import duration
 
-JUDGES = {Judge.Kind.GOLD: "gold", Judge.Kind.PEOPLE: "people", Judge.Kind.REWARD_MODEL: "reward model"}
-
 
 def versions(*, project: Project) -> RenderableType:
-    """Win rates on held-out prompts, by judge, straight from the estimates in the database."""
+    """What every judge says of every comparison, from the newest frozen evaluation, the one that the overview shows."""
     table = Table(title="Versions and win rates (held-out prompts, ties as half, 95 % intervals clustered by prompt)")
-    table.add_column("candidate")
-    table.add_column("against")
-    for name in JUDGES.values():
-        table.add_column(name, justify="right")
-    table.add_column("decision")
-    pairs = project.evaluations.select_related("candidate", "baseline").order_by("id")
+    columns = ("candidate", "against", "decision", "judge", "win rate", "prompts", "unsettled")
+    for column in columns:
+        table.add_column(column, justify="left" if column in columns[:4] else "right", no_wrap=True)
+    snapshot = evaluation_snapshots.newest(project=project)
     decisions = {
         (promotion.candidate_id, promotion.baseline_id): "promoted" if promotion.promoted else "not promoted"
         for promotion in project.promotions.all()
     }
-    for evaluation in pairs:
-        latest = {
-            estimate.judge.kind: estimate
-            for estimate in evaluations.latest_estimates(evaluation=evaluation)
-            if estimate.split == Split.HELD_OUT
-        }
-        decision = decisions.get((evaluation.candidate_id, evaluation.baseline_id), "")
-        table.add_row(
-            evaluation.candidate.name,
-            evaluation.baseline.name,
-            *(_rate(latest.get(kind)) for kind in JUDGES),
-            decision,
-        )
+    for row in [] if snapshot is None else _rows(document.read(snapshot=snapshot), decisions):
+        if row[0]:
+            table.add_section()
+        table.add_row(*row)
     return table
+
+
+def _rows(found: Document, decisions: Mapping[tuple[int, int | None], str]) -> Iterator[tuple[str, ...]]:
+    for pair, cells in found.cells_of_pair.items():
+        names = [found.versions[version]["name"] for version in pair]
+        head = (*names, decisions.get(pair, ""))
+        for cell in cells:
+            was_trained = found.was_training_reward(cell["judge"], cell["candidate"])
+            yield (
+                *head,
+                found.judges[cell["judge"]]["name"] + ", which it was trained on" * was_trained,
+                _interval(cell["win_rate"], cell["low"], cell["high"]),
+                f"{cell['num_prompts']:,}",
+                f"{cell['unsettled']:,}" if found.judges[cell["judge"]]["both_orders"] else "",
+            )
+            head = ("", "", "")
 
 
 def reward_models(*, reports: list[RewardModelReport]) -> RenderableType:
@@ -71,12 +78,6 @@ def budget(*, stages: list[Stage], total_s: float) -> RenderableType:
     table.add_section()
     table.add_row("from start to table", duration(total_s), "")
     return table
-
-
-def _rate(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "-"
-    return f"{_interval(estimate.win_rate, estimate.low, estimate.high)}  n={estimate.num_prompts}"
 
 
 def _interval(mean: float, low: float, high: float) -> str:

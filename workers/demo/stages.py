@@ -10,11 +10,12 @@ from django.db.models import Count, Max, Min, Q
 
 from annotate.models import Protocol, Submission, Task
 from rlhf.models import Project, Run
+from workers import overview
 
 # (kind, purpose) of a run -> its stage; the order is the order on screen.
 STAGES = (
     "pre-training", "demonstrations", "SFT", "answers to rank", "ranking", "reward model", "best-of-N", "PPO",
-    "answers to compare", "judging", "comparing", "win rates", "audit",
+    "answers to compare", "judging", "LLM judging", "comparing", "win rates", "audit",
 )  # fmt: skip
 OF_RUN = {
     Run.Kind.SFT: "SFT",
@@ -68,7 +69,7 @@ class Stage:
 def read(*, project: Project, now: datetime) -> list[Stage]:
     """Every stage that has begun, in the order of the loop."""
     found: dict[tuple[int, str], Stage] = {}
-    for run in project.runs.exclude(purpose="try").order_by("id"):
+    for run in project.runs.exclude(purpose__in=("try", overview.PURPOSE)).order_by("id"):
         name = _stage_of(run)
         _add_run(found.setdefault((run.iteration, name), Stage(name, run.iteration)), run, now)
     for name, iteration, stage in _people(project, now):
@@ -79,6 +80,8 @@ def read(*, project: Project, now: datetime) -> list[Stage]:
 def _stage_of(run: Run) -> str:
     if run.purpose in OF_PURPOSE:
         return OF_PURPOSE[run.purpose]
+    if run.kind == Run.Kind.JUDGE and run.resource == Run.Resource.NETWORK:
+        return "LLM judging"
     if run.kind == Run.Kind.FREEZE:
         return OF_FREEZE.get(str(run.selection.get("dataset")), "win rates")
     return OF_RUN[Run.Kind(run.kind)]

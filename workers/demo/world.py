@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 
 from annotate import batches, imports
-from annotate.management.demo import grammar, labelers, recipe
+from annotate.management.demo import chance, grammar, labelers, language_model, recipe
 from annotate.management.demo.recipe import Sizes
 from annotate.models import Protocol, Task
 from rlhf import prompts
 from rlhf.models import Membership, Project, ProjectToken, Prompt, Role, Scope, Split
+from workers import supervise
 from workers.demo import guidelines
 from workers.loop import DEMONSTRATIONS
 
@@ -21,6 +24,7 @@ PASSWORD = "hone-demo"  # noqa: S105 (the demo listens on loopback only, and pri
 PEOPLE = {"admin": Role.MANAGER, "researcher": Role.RESEARCHER, "labeler": Role.LABELER}
 HELD_OUT_SHARE = 0.26  # about 1,300 prompts: the audit of the reward model wants 1,000 that nothing was trained on
 IMPORTED = "import"
+JUDGE_PORTS = range(20_000, 30_000)  # of the simulated language model: below those that systems give to clients
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def create(*, seed: int, rounds: int, sizes: Sizes) -> World:
             "prompt_format": "chat",
             "salt": f"demo-{seed}",
             "held_out_share": HELD_OUT_SHARE,
-            "loop": recipe.loop_settings(seed=seed, num_rounds=rounds, sizes=sizes),
+            "loop": recipe.loop_settings(seed=seed, num_rounds=rounds, judge_port=_judge_port(), sizes=sizes),
         },
     )
     _accounts(project)
@@ -49,6 +53,15 @@ def create(*, seed: int, rounds: int, sizes: Sizes) -> World:
     _prompts(project, seed=seed, num_prompts=sizes.num_prompts)
     _first_tasks(project, sizes)
     return World(project=project, seed=seed, rounds=rounds, sizes=sizes)
+
+
+def language_model_port(*, project: Project) -> int | None:
+    """Where the project's settings look for the simulated language model; None where they don't."""
+    for judge in project.loop.get("judges", []):
+        server = judge.get("server", {})
+        if server.get("model") == language_model.MODEL:
+            return urlsplit(str(server.get("base_url"))).port
+    return None
 
 
 def activate(*, world: World, base_model: str) -> None:
@@ -93,6 +106,15 @@ def tokens(*, project: Project) -> dict[str, str]:
         user.username: ProjectToken.objects.create(user=user, project=project, scope=Scope.LABEL, name="simulated")[1]
         for user in people
     }
+
+
+def _judge_port() -> int:
+    """A free port by a hash of the demo's folder, so that worlds that rest keep out of each other's way, too."""
+    start = chance.number("judge", str(settings.VAR)) % len(JUDGE_PORTS)
+    for port in (*JUDGE_PORTS[start:], *JUDGE_PORTS[:start]):
+        if supervise.is_free(port):
+            return port
+    raise supervise.CannotStart(f"no free port from {JUDGE_PORTS[0]} to {JUDGE_PORTS[-1]}")
 
 
 def _accounts(project: Project) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from annotate.management.demo import language_model
+
 SettingsOfStage = dict[str, Any]
 
 NUM_COMPLETIONS = 4  # of a ranking
@@ -129,7 +131,7 @@ def loop(*, seed: int, sizes: Sizes = STANDARD) -> dict[str, SettingsOfStage]:
     }
 
 
-def loop_settings(*, seed: int, num_rounds: int, sizes: Sizes = STANDARD) -> dict[str, Any]:
+def loop_settings(*, seed: int, num_rounds: int, judge_port: int, sizes: Sizes = STANDARD) -> dict[str, Any]:
     """What `Project.loop` holds, in the shape of rlhf/loop_settings.py."""
     return {
         "seed": seed,
@@ -142,8 +144,15 @@ def loop_settings(*, seed: int, num_rounds: int, sizes: Sizes = STANDARD) -> dic
         "num_compare_tasks": sizes.num_compare_tasks,
         "old_rankings_weight": OLD_RANKINGS_WEIGHT,
         "max_losses": sizes.max_losses,
+        "judges": [language_model_judge(port=judge_port)],
         **loop(seed=seed, sizes=sizes),
     }
+
+
+def language_model_judge(*, port: int) -> dict[str, Any]:
+    """As in `judges` of the loop's settings. The port is part of who the judge is, so a world keeps its first one."""
+    server = {"base_url": language_model.address(port=port), "model": language_model.MODEL, "num_attempts": 8}
+    return {"name": language_model.NAME, "kind": "llm", "server": server}
 
 
 def judge(*, seed: int) -> SettingsOfStage:

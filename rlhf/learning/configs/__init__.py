@@ -4,11 +4,12 @@ Torch-free, so that the web process can validate a configuration before it queue
 A configuration is unpacked before the maths: losses take numbers, never a config.
 """
 
+from rlhf.learning.configs.delivery import DeliverConfig
 from rlhf.learning.configs.direct import DPOConfig
 from rlhf.learning.configs.engine import EngineConfig, OptimizerConfig, SamplingConfig, ServerConfig, TextConfig
 from rlhf.learning.configs.errors import ConfigError, InputError
 from rlhf.learning.configs.group import GRPOConfig
-from rlhf.learning.configs.judging import EstimateConfig, JudgeConfig
+from rlhf.learning.configs.judging import EstimateConfig, JudgeConfig, JudgeEntry, VersionEntry
 from rlhf.learning.configs.lora import LoRAConfig
 from rlhf.learning.configs.ppo import PPOConfig
 from rlhf.learning.configs.reading import CONFIGS, Config, from_dict, read, to_dict
@@ -23,11 +24,13 @@ __all__ = [
     "Config",
     "ConfigError",
     "DPOConfig",
+    "DeliverConfig",
     "EngineConfig",
     "EstimateConfig",
     "GRPOConfig",
     "InputError",
     "JudgeConfig",
+    "JudgeEntry",
     "LoRAConfig",
     "OptimizerConfig",
     "PPOConfig",
@@ -38,6 +41,7 @@ __all__ = [
     "SamplingConfig",
     "ServerConfig",
     "TextConfig",
+    "VersionEntry",
     "from_dict",
     "read",
     "to_dict",

@@ -25,6 +25,7 @@ class EngineConfig:
     activation_checkpointing: bool = False  # layers run again for the gradient: less memory, a third more work
     compile: bool = False  # torch.compile of norms and feed-forward layers; where it can't, a warning and no compiling
     checkpoint_every: int = 50  # optimiser steps (PPO: iterations) between checkpoints; 0 never
+    num_checkpoint_samples: int = 2  # prompts answered at every checkpoint and at the last step, to look at; 0 none
     log_every: int = 1  # steps between metric lines
     report_to: tuple[Literal["tensorboard", "wandb"], ...] = ()  # metric lines go there too
     check_memory: bool = True  # False: start even where the estimate is more than what is free
@@ -34,6 +35,10 @@ class EngineConfig:
         require(self.num_threads >= 1, f"engine.num_threads: expected at least 1, found {self.num_threads}")
         require(
             self.checkpoint_every >= 0, f"engine.checkpoint_every: expected 0 or more, found {self.checkpoint_every}"
+        )
+        require(
+            self.num_checkpoint_samples >= 0,
+            f"engine.num_checkpoint_samples: expected 0 or more, found {self.num_checkpoint_samples}",
         )
         require(self.log_every >= 1, f"engine.log_every: expected at least 1, found {self.log_every}")
 

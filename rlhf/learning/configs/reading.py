@@ -9,6 +9,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
+from rlhf.learning.configs.delivery import DeliverConfig
 from rlhf.learning.configs.direct import DPOConfig
 from rlhf.learning.configs.errors import ConfigError, require
 from rlhf.learning.configs.group import GRPOConfig
@@ -28,6 +29,7 @@ Config = (
     | GRPOConfig
     | JudgeConfig
     | EstimateConfig
+    | DeliverConfig
 )
 
 CONFIGS: dict[str, type[Config]] = {
@@ -40,6 +42,7 @@ CONFIGS: dict[str, type[Config]] = {
     "grpo": GRPOConfig,
     "judge": JudgeConfig,
     "estimate": EstimateConfig,
+    "deliver": DeliverConfig,
 }
 
 

@@ -13,13 +13,15 @@ from rlhf.learning.configs.errors import check_batches, check_evaluation, requir
 class SampleConfig:
     """Completions. In: data/prompts.parquet. Out: rows.parquet."""
 
-    model: str
+    # A name or a path; none for a server that takes messages (interface chat) and whose tokenizer is its own business.
+    model: str = ""
     engine: EngineConfig = field(default_factory=EngineConfig)
     text: TextConfig = field(default_factory=TextConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
-        require(bool(self.model), "model: expected a name or a path, found nothing")
+        is_served = self.sampling.backend == "openai" and self.sampling.server.interface == "chat"
+        require(bool(self.model) or is_served, "model: expected a name or a path, found nothing")
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, stdtrit  # quantiles; scipy.stats takes ten times as long to import
 
+from rlhf.learning.stats.units import from_half, mean_deviation
+
 FEW_CLUSTERS = 30  # below it the t interval of a mean of near-binary numbers is too narrow
 FEW_EVENTS = 5.0  # effective wins or losses below which the normal approximation of a rate fails
-GRID = 2.0**52  # deviations from one half are rounded to 1 / GRID, on which 1 - x is exact
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def clustered_mean(values: ArrayLike, clusters: ArrayLike, confidence: float = 0
     if not (np.abs(deviations) <= 0.5).all():
         raise ValueError("clustered mean: expected values from 0 to 1, found others")
     _, index = np.unique(np.asarray(clusters), return_inverse=True)
-    mean = math.fsum(deviations) / deviations.size
+    mean = mean_deviation(deviations.tolist())
     standard_error = _standard_error(deviations - mean, index)
     low, high = _interval(mean, standard_error, int(index.max()) + 1, confidence)
     return Estimate(
@@ -56,6 +57,12 @@ def clustered_mean(values: ArrayLike, clusters: ArrayLike, confidence: float = 0
         num_clusters=int(index.max()) + 1,
         num_rows=deviations.size,
     )
+
+
+def interval(mean: float, standard_error: float, num_clusters: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval that `clustered_mean` gives, for a rate and standard error that come from elsewhere."""
+    low, high = _interval(mean - 0.5, standard_error, num_clusters, confidence)
+    return from_half(low), from_half(high)
 
 
 def wilson(rate: float, size: float, confidence: float = 0.95) -> tuple[float, float]:
@@ -90,8 +97,3 @@ def _wilson_around_half(mean: float, size: float, z: float) -> tuple[float, floa
     """Centre and half width; centre and `mean` as deviations from one half, which keeps a swap exact."""
     shrink = 1 + z * z / size
     return mean / shrink, z / shrink * math.sqrt((0.25 - mean * mean) / size + z * z / (4 * size * size))
-
-
-def from_half(deviation: float) -> float:
-    """0.5 + deviation, rounded so that from_half(-x) is exactly 1 - from_half(x)."""
-    return 0.5 + round(deviation * GRID) / GRID

@@ -7,30 +7,16 @@ low.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from rlhf.learning.stats.intervals import clustered_mean, from_half
+from rlhf.learning.stats.intervals import clustered_mean
+from rlhf.learning.stats.units import Verdict, unit_scores, unsettled
 
 SPLITS = ("held_out", "train", "all")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One judgement of a candidate's completion against the baseline's."""
-
-    evaluation_id: int
-    judge_id: int
-    prompt_id: int
-    split: str
-    score: float  # of the candidate: 1 won, 0.5 tie, 0 lost; a probability is taken as it is
-    rater: str = ""
-    position: str = "none"  # which answer was shown first: candidate_first, baseline_first or none
-    replicate: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,28 +33,6 @@ class WinRate:
     standard_error: float
     low: float
     high: float
-
-
-def unit_scores(prompt_ids: Sequence[int], scores: Sequence[float]) -> dict[int, float]:
-    """Collapse verdicts to one score per prompt: the mean over raters, orders and replicates."""
-    scores_of_prompt: dict[int, list[float]] = defaultdict(list)
-    for prompt_id, score in zip(prompt_ids, scores, strict=True):
-        scores_of_prompt[prompt_id].append(score - 0.5)  # deviations, so that a swap changes only signs
-    return {prompt_id: from_half(math.fsum(values) / len(values)) for prompt_id, values in scores_of_prompt.items()}
-
-
-def unsettled(verdicts: Iterable[Verdict]) -> set[int]:
-    """The prompts on which somebody named another winner when the answers changed places."""
-    winners: dict[tuple[int, str, int], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-    for verdict in verdicts:
-        key = (verdict.prompt_id, verdict.rater, verdict.replicate)
-        winners[key][verdict.position].add((verdict.score > 0.5) - (verdict.score < 0.5))
-    return {
-        key[0]
-        for key, of_position in winners.items()
-        if {"candidate_first", "baseline_first"} <= of_position.keys()
-        and of_position["candidate_first"] != of_position["baseline_first"]
-    }
 
 
 def win_rate(

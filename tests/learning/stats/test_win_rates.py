@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlhf.learning.stats.intervals import clustered_mean, wilson
-from rlhf.learning.stats.win_rates import Verdict, unsettled, win_rate, win_rates
+from rlhf.learning.stats.units import Verdict, unsettled
+from rlhf.learning.stats.win_rates import win_rate, win_rates
 
 # 805 AlpacaEval prompts, preference 1 (baseline) to 2 (candidate), from tatsu-lab/alpaca_eval (Apache-2.0), and what
 # that repository publishes as win_rate, standard_error, n_wins, n_draws and n_wins_base of the two models.

@@ -1,0 +1,1 @@
+"""What an overview of many verdicts costs."""
