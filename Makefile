@@ -24,7 +24,7 @@ up: $(VENV)/runtime node_modules/.installed  ## the same parts without the demo,
 
 test: $(VENV)/dev node_modules/.installed  ## every test, with real PostgreSQL, Valkey and Chromium
 	@sh tests/chromium.sh
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 proofs: $(VENV)/dev  ## what the learning core claims, in full (under two hours on two cores): benchmarks/results/proofs.md
 	$(BIN)/python -m benchmarks.proofs $(ARGS)
