@@ -20,6 +20,25 @@ hypothesis.settings.register_profile("patient", deadline=None, suppress_health_c
 hypothesis.settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow modules begin the workers' shares: at the end of one, the others would wait for it."""
+    num_workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if num_workers == 1:
+        return
+    modules: dict[Path, list[pytest.Item]] = {item.path: [] for item in items if item.get_closest_marker("slow")}
+    for item in items:
+        if item.path in modules:
+            modules[item.path].append(item)
+    rest = [item for item in items if item.path not in modules]
+    starts = [len(rest) * worker // num_workers for worker in range(num_workers + 1)]
+    ordered = []
+    for worker in range(num_workers):
+        for module in list(modules.values())[worker::num_workers]:
+            ordered += module
+        ordered += rest[starts[worker] : starts[worker + 1]]
+    items[:] = ordered
+
+
 @pytest.fixture(autouse=True)
 def language_of_one_test_alone() -> Iterator[None]:
     """A request in another language leaves it switched on in the thread."""
