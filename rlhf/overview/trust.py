@@ -65,10 +65,10 @@ def facts(document: Document, cell: Piece) -> list[Fact]:
 
 
 def _unsettled(document: Document, cell: Piece) -> list[Fact]:
-    """Of the first judge of these two that saw both orders; who saw one order can't be unsettled."""
+    """Of the first judge of these two that saw pairs in both orders; who saw one order can't be unsettled."""
     for one in document.cells_of_pair[cell["candidate"], cell["baseline"]]:
         judge = document.judges[one["judge"]]
-        if judge.get("both_orders") and one["num_prompts"]:
+        if document.of_judge("positions", one["judge"]) and one["num_prompts"]:
             share = shown(one["unsettled"] / one["num_prompts"], PERCENT)
             return [Fact("Unsettled", share, f"{judge['name']} names another winner in the other order")]
     return []

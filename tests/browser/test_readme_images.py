@@ -43,7 +43,7 @@ def test_the_labeling_page(visitor: Callable[..., Visitor], world: Callable[...,
 def test_the_dashboard(browser: Browser, demo: Path) -> None:
     with services.servers(num=1, database_url="", var=demo) as running:
         key = json.loads(running.run("-m", "tests.browser", "world", "session", "researcher").splitlines()[-1])["key"]
-        context = browser.new_context(viewport={"width": 1280, "height": 960}, device_scale_factor=2)
+        context = browser.new_context(viewport={"width": 1280, "height": 720}, device_scale_factor=2)
         context.add_cookies([{"name": "sessionid", "value": key, "url": running.urls[0]}])
         person = Visitor(context, running.urls[0])
         page = person.go("/")
