@@ -73,9 +73,10 @@ function bestOfN({ rows, runs }, { width, label }) {
       Plot.text([last], { x: "n", y: (row) => row.median ?? row.best, dx: 10, dy: last.median === null ? 14 : 0, textAnchor: "start", text: () => "median", fill: stroke }),
     );
   });
+  const powers = [...new Set(rows.map((row) => row.n))].filter((n) => Number.isInteger(Math.log2(n)));
   return Plot.plot({
     ariaLabel: label, width, height: 260, marginLeft: 52, marginRight: 150, marginTop: 28, marginBottom: 40,
-    x: { type: "log", base: 2, label: "n", labelAnchor: "center", labelArrow: "none", tickFormat: significant },
+    x: { type: "log", base: 2, label: "n", ticks: powers, labelAnchor: "center", labelArrow: "none", tickFormat: significant },
     y: { label: "score", labelArrow: "none", grid: true, nice: true, ticks: 5 },
     marks,
   });
