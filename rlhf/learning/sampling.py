@@ -92,7 +92,8 @@ def _draw(
 ) -> dict[tuple[int, int], Sample]:
     found: dict[tuple[int, int], Sample] = {}
     if not places:
-        return found
+        with distributed.whole(policy.model):  # which all processes do together, with prompts or without
+            return found
     jobs = [Job(i, prompts[i].ids, mix(seed, prompts[i].prompt_id, j)) for i, j in places]
     decoder = Decoder(
         policy,
