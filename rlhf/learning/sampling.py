@@ -75,7 +75,8 @@ def sample(
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i].ids), i))
     mine = order[distributed.rank() :: distributed.size()]
     places = [(i, j) for i in mine for j in range(num_samples)]
-    found = _draw(policy, prompts, places, temperature, max_new_tokens, seed, batch_size, on_batch)
+    with distributed.whole(policy.model):  # by all processes together, those without a prompt too
+        found = _draw(policy, prompts, places, temperature, max_new_tokens, seed, batch_size, on_batch)
     everyone = {place: one for part in distributed.gather(list(found.items())) for place, one in part}
     return [everyone[i, j] for i in range(len(prompts)) for j in range(num_samples)]
 
@@ -92,8 +93,7 @@ def _draw(
 ) -> dict[tuple[int, int], Sample]:
     found: dict[tuple[int, int], Sample] = {}
     if not places:
-        with distributed.whole(policy.model):  # which all processes do together, with prompts or without
-            return found
+        return found
     jobs = [Job(i, prompts[i].ids, mix(seed, prompts[i].prompt_id, j)) for i, j in places]
     decoder = Decoder(
         policy,
@@ -104,12 +104,11 @@ def _draw(
         replay=False if distributed.is_sharded(policy.model) else None,  # no copies and recordings of weights in pieces
     )
     several = distributed.size()  # progress is that of all, as if the others were as far as this one
-    with distributed.whole(policy.model):
-        for place, drawn in decoder.run():
-            i, j = places[place]
-            found[i, j] = Sample(prompts[i].prompt_id, j, drawn.ids, drawn.finished, drawn.log_probability)
-            if on_batch is not None and (len(found) % batch_size == 0 or len(found) == len(places)):
-                on_batch(several * len(found), several * len(places))
+    for place, drawn in decoder.run():
+        i, j = places[place]
+        found[i, j] = Sample(prompts[i].prompt_id, j, drawn.ids, drawn.finished, drawn.log_probability)
+        if on_batch is not None and (len(found) % batch_size == 0 or len(found) == len(places)):
+            on_batch(several * len(found), several * len(places))
     return found
 
 
