@@ -205,13 +205,15 @@ def answers(
     return {completion.prompt_id: completion for completion in completions.order_by("-id")}
 
 
+def answered_by(*, version: ModelVersion) -> Q:
+    """Of prompts: the version has answered it."""
+    return Q(pk__in=visible().filter(version=version, sample_index=0, run__purpose=EVALUATION).values("prompt"))
+
+
 def answered_by_both(*, evaluation: Evaluation) -> QuerySet[Prompt]:
     """The prompts that candidate and baseline have answered."""
-    found = Prompt.objects.filter(project=evaluation.project_id)
-    for version in (evaluation.candidate_id, evaluation.baseline_id):
-        given = visible().filter(version=version, sample_index=0, run__purpose=EVALUATION)
-        found = found.filter(pk__in=given.values("prompt"))
-    return found
+    prompts = Prompt.objects.filter(answered_by(version=evaluation.candidate), project=evaluation.project_id)
+    return prompts.filter(answered_by(version=evaluation.baseline))
 
 
 def latest_estimates(*, evaluation: Evaluation) -> list[Estimate]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from annotate import batches
 from annotate.models import Protocol, Task
-from rlhf import completions, evaluations, versions
+from rlhf import evaluations, versions
 from rlhf.models import Estimate, Evaluation, Judge, ModelVersion, Project, Prompt, Run, Split, Verdict
 from workers import choice, judging
 from workers.turn import Turn, ask, is_asked, made_snapshot, succeeded, version_named
@@ -50,17 +50,14 @@ def annotated(turn: Turn) -> QuerySet[Prompt]:
     return Prompt.objects.filter(project=turn.project, split=Split.HELD_OUT, pk__in=asked.values("prompt"))
 
 
-def answered_by(version: ModelVersion) -> Q:
-    answers = completions.visible().filter(version=version, sample_index=0, run__purpose=evaluations.EVALUATION)
-    return Q(pk__in=answers.values("prompt"))
-
-
 def _has_answered(turn: Turn, version: ModelVersion) -> bool:
     """Ask for the answers that a version has not given yet; true once they are there."""
     key = f"sample/{turn.iteration}/evaluation/{version.name}"
     if is_asked(turn, key):
         return succeeded(turn, key) is not None
-    missing = annotated(turn).exclude(answered_by(version)).order_by("id").values_list("pk", flat=True)
+    missing = (
+        annotated(turn).exclude(evaluations.answered_by(version=version)).order_by("id").values_list("pk", flat=True)
+    )
     prompt_ids = list(missing)
     if prompt_ids:
         ask(
@@ -85,8 +82,7 @@ def _is_judged(turn: Turn, evaluation: Evaluation) -> bool:
 def _is_compared(turn: Turn, evaluation: Evaluation) -> bool:
     """Open a task for each of the chosen prompts; true once none of them is open."""
     batch = f"compare/{turn.iteration}/{evaluation.baseline.name}"
-    prompts = Prompt.objects.filter(answered_by(evaluation.candidate), project=turn.project, split=Split.HELD_OUT)
-    prompts = prompts.filter(answered_by(evaluation.baseline))
+    prompts = evaluations.answered_by_both(evaluation=evaluation).filter(split=Split.HELD_OUT)
     tasks = Task.objects.filter(project=turn.project, batch=batch)
     limit = turn.settings.num_compare_tasks
     if tasks.count() < min(limit, prompts.count()):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from rlhf import evaluations, judge_settings, judges
 from rlhf.judge_settings import ConfiguredJudge
@@ -41,14 +42,19 @@ def plan(turn: Turn) -> None:
                 _by_configured_judge(turn, evaluation, judge, key, prompt_ids)
 
 
+def reward_configuration(turn: Turn) -> dict[str, Any]:
+    """How a reward model judges: as it was trained."""
+    reward = turn.configuration("reward")
+    return {name: reward[name] for name in ("engine", "text") if name in reward}
+
+
 def by_reward_model(turn: Turn, evaluation: Evaluation, version: ModelVersion) -> Run | None:
     """The run of a reward model on an evaluation, asked for unless that has been done; None until it has succeeded."""
-    reward = turn.configuration("reward")
     return ask(
         replace(turn, iteration=evaluation.iteration),
         Run.Kind.JUDGE,
         _reward_key(evaluation, version),
-        configuration={name: reward[name] for name in ("engine", "text") if name in reward},
+        configuration=reward_configuration(turn),
         reward_model=version,
         evaluation=evaluation,
         judge=judges.reward_judge(version=version),

@@ -20,7 +20,7 @@ from rlhf import evaluations, judge_settings, judges, loop_settings
 from rlhf.evaluations import EVALUATION
 from rlhf.models import Evaluation, Judge, ModelVersion, Project, Prompt, Run, Split
 from rlhf.prompts import annotated
-from workers import choice, decision
+from workers import choice, decision, judging
 from workers.turn import Turn, ask
 
 MOST_UNASKED = 200  # held-out prompts where people were asked about none yet and neither version has answered any
@@ -71,7 +71,7 @@ def _has_answers(turn: Turn, evaluation: Evaluation) -> bool:
     for version in (evaluation.candidate, evaluation.baseline):
         if version.kind == ModelVersion.Kind.ANSWERS:
             continue
-        missing = wanted.exclude(decision.answered_by(version)).order_by("id").values_list("pk", "sha256")
+        missing = wanted.exclude(evaluations.answered_by(version=version)).order_by("id").values_list("pk", "sha256")
         if found := list(missing):
             ready = False
             _ask_answers(turn, version, found)
@@ -86,12 +86,11 @@ def _wanted(turn: Turn, evaluation: Evaluation) -> QuerySet[Prompt]:
     files = [version for version in sides if version.kind == ModelVersion.Kind.ANSWERS]
     if files:
         for version in files:
-            prompts = prompts.filter(decision.answered_by(version))
+            prompts = prompts.filter(evaluations.answered_by(version=version))
         return prompts
     asked = decision.annotated(turn)
-    wanted = prompts.filter(
-        Q(pk__in=asked.values("pk")) | decision.answered_by(sides[0]) | decision.answered_by(sides[1])
-    )
+    by_either = evaluations.answered_by(version=sides[0]) | evaluations.answered_by(version=sides[1])
+    wanted = prompts.filter(Q(pk__in=asked.values("pk")) | by_either)
     if wanted.exists():
         return wanted
     chosen = choice.among(
@@ -118,8 +117,7 @@ def _ask_answers(turn: Turn, version: ModelVersion, missing: list[tuple[int, str
 
 def _judges(turn: Turn) -> Iterator[_Asked]:
     """Every reward model that has weights, and the language models and verifiers of the project's settings."""
-    reward = turn.configuration("reward")
-    configuration: dict[str, Any] = {name: reward[name] for name in ("engine", "text") if name in reward}
+    configuration = judging.reward_configuration(turn)
     for version in turn.project.versions.filter(kind=ModelVersion.Kind.REWARD).order_by("id"):
         yield _Asked(judges.reward_judge(version=version), configuration, version)
     for one in judge_settings.parse(turn.settings.judges):
@@ -129,9 +127,7 @@ def _judges(turn: Turn) -> Iterator[_Asked]:
 
 def _ask_judges(turn: Turn, evaluation: Evaluation) -> None:
     """Every judge of the project is asked about the prompts on which it has given no verdict yet."""
-    both = Prompt.objects.filter(decision.answered_by(evaluation.candidate)).filter(
-        decision.answered_by(evaluation.baseline)
-    )
+    both = evaluations.answered_by_both(evaluation=evaluation)
     for one in _judges(turn):
         prompts = both.exclude(target="") if one.judge.kind == Judge.Kind.VERIFIER else both
         judged = evaluations.visible_verdicts().filter(evaluation=evaluation, judge=one.judge)
@@ -166,8 +162,7 @@ def _open_comparisons(turn: Turn, evaluation: Evaluation) -> None:
     batch = f"compare/requested/{_digest((evaluation.candidate.name, evaluation.baseline.name))}"
     if limit == 0 or Task.objects.filter(project=turn.project, batch=batch).count() >= limit:
         return
-    both = Prompt.objects.filter(decision.answered_by(evaluation.candidate), project=turn.project, split=Split.HELD_OUT)
-    both = both.filter(decision.answered_by(evaluation.baseline))
+    both = evaluations.answered_by_both(evaluation=evaluation).filter(split=Split.HELD_OUT)
     prompts = choice.among(prompts=both, project=turn.project, purpose=batch, limit=limit)
     opened = Task.objects.filter(project=turn.project, batch=batch).values("prompt")
     missing = [prompt for prompt in prompts if not opened.filter(prompt=prompt).exists()]
