@@ -30,13 +30,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.path in modules:
             modules[item.path].append(item)
     rest = [item for item in items if item.path not in modules]
-    starts = [len(rest) * worker // num_workers for worker in range(num_workers + 1)]
-    ordered = []
+    ordered: list[pytest.Item] = []
     for worker in range(num_workers):
-        for module in list(modules.values())[worker::num_workers]:
-            ordered += module
-        ordered += rest[starts[worker] : starts[worker + 1]]
-    items[:] = ordered
+        share = (len(items) - len(ordered)) // (num_workers - worker)  # as `worksteal` deals them out
+        first = [item for module in list(modules.values())[worker::num_workers] for item in module]
+        num_others = max(0, share - len(first))
+        ordered += first + rest[:num_others]
+        del rest[:num_others]
+    items[:] = ordered + rest
 
 
 @pytest.fixture(autouse=True)

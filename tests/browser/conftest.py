@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, sync_playwright
 
 from tests import services
 
@@ -94,6 +94,12 @@ def world(servers: services.Servers) -> Callable[..., dict[str, Any]]:
         return json.loads(servers.run("-m", "tests.browser", module, *arguments).splitlines()[-1])
 
     return make
+
+
+def follow(link: Locator) -> None:
+    """Click, and wait for the page behind it: a click alone ends before the old page has gone."""
+    with link.page.expect_navigation():
+        link.click()
 
 
 class Visitor:

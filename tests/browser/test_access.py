@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from tests import services
 from tests.browser import axe
-from tests.browser.conftest import PASSWORD, Visitor
+from tests.browser.conftest import PASSWORD, Visitor, follow
 
 pytestmark = pytest.mark.browser
 
@@ -108,10 +108,10 @@ def states_of_a_reviewer(person: Visitor, rooms: dict[str, str]) -> Iterator[tup
     sign_in(page, "admin")
     for name in ("compared", "paused"):
         yield f"labelers-{name}", person.go(f"/p/{rooms[name]}/labelers/")
-        page.get_by_role("main").get_by_role("link", name="labeler").first.click()
+        follow(page.get_by_role("main").get_by_role("link", name="labeler").first)
         yield f"labeler-{name}", page
     yield "adjudication", person.go(f"/p/{rooms['compared']}/adjudication/")
-    page.locator("main tbody a").first.click()
+    follow(page.locator("main tbody a").first)
     yield "adjudicate", page
 
 

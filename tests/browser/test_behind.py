@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests import services
 from tests.browser import axe
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, follow
 
 pytestmark = pytest.mark.browser
 
@@ -68,13 +68,13 @@ def test_a_cell_leads_to_its_list_and_to_the_two_answers_in_two_activations(pers
 
 def test_j_and_k_stay_in_the_list_and_d_shows_what_differs(person: Visitor, slug: str) -> None:
     page = person.go(f"/p/{slug}/versions/")
-    page.get_by_role("link", name="v2", exact=True).first.click()
-    page.locator("section", has_text="Win rates").get_by_role("link", name=re.compile("%")).first.click()
+    follow(page.get_by_role("link", name="v2", exact=True).first)
+    follow(page.locator("section", has_text="Win rates").get_by_role("link", name=re.compile("%")).first)
     page.get_by_label("Outcome").select_option("lost")
     page.get_by_label("Sorted").select_option("worst")
-    page.get_by_role("button", name="Show").click()
+    follow(page.get_by_role("button", name="Show"))
     listed = page.locator("table.pairs tbody a").evaluate_all("links => links.map((link) => link.pathname)")
-    page.locator("table.pairs tbody a").first.click()
+    follow(page.locator("table.pairs tbody a").first)
     for pressed, place in (("j", 1), ("j", 2), ("k", 1)):
         page.keyboard.press(pressed)
         page.wait_for_url(f"**{listed[place]}**")
@@ -90,10 +90,10 @@ def test_j_and_k_stay_in_the_list_and_d_shows_what_differs(person: Visitor, slug
 
 def test_regressions_alone_can_be_listed(person: Visitor, slug: str) -> None:
     page = person.go(f"/p/{slug}/versions/")
-    page.get_by_role("link", name="v2", exact=True).first.click()
-    page.get_by_role("row", name=re.compile("^v1 people")).get_by_role("link", name=re.compile("%")).click()
+    follow(page.get_by_role("link", name="v2", exact=True).first)
+    follow(page.get_by_role("row", name=re.compile("^v1 people")).get_by_role("link", name=re.compile("%")))
     page.get_by_label("Regressions only").check()
-    page.get_by_role("button", name="Show").click()
+    follow(page.get_by_role("button", name="Show"))
     outcomes = page.locator("table.pairs tbody tr td:nth-child(2)").all_inner_texts()
     assert outcomes and all("lost" in outcome for outcome in outcomes)
     assert page.locator("table.pairs tbody tr").count() == int(page.locator(".stat dd").first.inner_text())
@@ -112,7 +112,7 @@ def open_place(person: Visitor, slug: str, place: str) -> Page:
     section, *links = PLACES[place]
     page = person.go(f"/p/{slug}/{section}/")
     for text in links:
-        page.locator("main").get_by_role("link", name=re.compile(text)).first.click()
+        follow(page.locator("main").get_by_role("link", name=re.compile(text)).first)
     page.wait_for_load_state("networkidle")
     return page
 

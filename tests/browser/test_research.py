@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, follow
 
 pytestmark = pytest.mark.browser
 
@@ -28,21 +28,21 @@ def test_from_the_timeline_to_two_answers_in_two_clicks_and_a_snapshot_downloade
     researcher: Visitor, tmp_path: Path
 ) -> None:
     page = researcher.go("/p/record/")
-    page.get_by_role("link", name=re.compile("v2 over v1 by people")).click()
-    page.locator("table").last.get_by_role("link").first.click()
+    follow(page.get_by_role("link", name=re.compile("v2 over v1 by people")))
+    follow(page.locator("table").last.get_by_role("link").first)
     expect(page).to_have_url(re.compile(r"/evaluations/\d+/pairs/\d+/"))
     expect(page.get_by_role("heading", name="v2", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name="v1", exact=True)).to_be_visible()
     expect(page.get_by_text("It made a hard day easier.")).to_be_visible()
     expect(page.get_by_role("region", name="Verdicts")).to_contain_text("people")
 
-    page.get_by_role("link", name="Runs").click()
-    page.get_by_role("link", name=re.compile("PPO")).first.click()
+    follow(page.get_by_role("link", name="Runs"))
+    follow(page.get_by_role("link", name=re.compile("PPO")).first)
     constant = page.get_by_label("kl_coefficient by step")  # a curve that never moves is labelled with its value
     expect(constant.get_by_text("0.1", exact=True)).to_be_visible()
     expect(constant.get_by_text("0", exact=True)).to_have_count(0)
 
-    page.get_by_role("link", name="Datasets").click()
+    follow(page.get_by_role("link", name="Datasets"))
     with page.expect_download() as download:
         page.get_by_role("link", name="Parquet").first.click()
     saved = tmp_path / "snapshot.parquet"

@@ -99,9 +99,8 @@ def test_a_draft_that_arrives_after_its_submit_loses(labeler: Visitor, world: Ca
     page = begin(labeler, "late")
     held: list[Route] = []
     page.route("**/draft", lambda route: held.append(route), times=1)
-    page.locator("#answer").fill("An early state.")
     with page.expect_request("**/draft"):
-        pass
+        page.locator("#answer").fill("An early state.")
     page.wait_for_timeout(200)
     body = held[0].request.post_data_json
     page.evaluate("localStorage.clear()")

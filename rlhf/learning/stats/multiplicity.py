@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, stdtr
+from scipy.special import stdtr
 
 FEW_PROMPTS = 30  # below it signs are flipped instead of trusting t
 EXACT_PROMPTS = 12  # up to it all 2^n sign flips are counted
@@ -79,12 +79,6 @@ def paired_test(scores: ArrayLike, seed: int = 0) -> float:
     if num < FEW_PROMPTS:
         return _sign_flips(np.sort(np.abs(deviations)), abs(float(deviations.sum())), seed)
     return float(2 * stdtr(num - 1, -abs(mean) / (spread / num**0.5)))
-
-
-def mcnemar_exact(wins: int, losses: int) -> float:
-    """The two-sided exact p value of wins against losses, ties dropped: min(1, 2 P(X <= min)), X ~ Binomial(n, 1/2)
-    (McNemar 1947, exact form). 1 where nobody won."""
-    return min(1.0, 2 * float(bdtr(min(wins, losses), wins + losses, 0.5))) if wins + losses else 1.0
 
 
 def chain(rates: ArrayLike, p: ArrayLike, confidence: float = 0.95) -> list[Step]:

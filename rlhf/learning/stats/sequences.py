@@ -2,8 +2,7 @@
 
 A fixed 95 % interval looked at again and again names a winner of two equal versions sooner or later. The bounds here
 hold at all looks together, as long as prompts are judged in random order: an asymptotic confidence sequence for any
-unit scores, and an e-process, exact without asymptotics, for wins and losses. While a run is in progress pages show
-these; when it is complete they show the fixed interval.
+unit scores. While a run is in progress pages show it; when it is complete they show the fixed interval.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 
 FIRST_LOOK = 50  # prompts before which the asymptotic sequence says nothing
 TIGHTEST = 1_000  # prompts at which the sequence is tightest
-PRIOR = 10.0  # both parameters of the e-process's Beta mixture: tuned to win rates near 0.6
 FEWEST_DECIDED = 20  # prompts whose score is not 1/2 before which no spread is believed
 Floats = NDArray[np.float64]
 
@@ -69,27 +67,6 @@ def confidence_sequence(scores: ArrayLike, confidence: float = 0.95) -> tuple[Fl
     return 0.5 + np.where(open_, -0.5, low), 0.5 + np.where(open_, 0.5, high)
 
 
-def log_e_value(wins: int, losses: int) -> float:
-    """ln E of the e-process against "win and loss are equally likely", ties dropped: ln B(w + a, l + a) - ln B(a, a) +
-    (w + l) ln 2 with a = PRIOR.
-
-    A Beta mixture of likelihood ratios (Ville's inequality; Robbins 1970): under the null the chance that E ever
-    reaches 1 / alpha is at most alpha, at whatever looks, for any number of judgments.
-    """
-    return _log_beta(wins + PRIOR, losses + PRIOR) - _log_beta(PRIOR, PRIOR) + (wins + losses) * math.log(2)
-
-
-def wins_decide(wins: int, losses: int, confidence: float = 0.95) -> str | None:
-    """The winner by the e-process: "candidate", "baseline" or None while it may not be named."""
-    if wins == losses or log_e_value(wins, losses) < -math.log(1 - confidence):
-        return None
-    return "candidate" if wins > losses else "baseline"
-
-
 def _tightness(alpha: float) -> float:
     """r^2 for bounds that are tightest at TIGHTEST prompts (arXiv 2103.06476, appendix B.2)."""
     return (-2 * math.log(alpha) + math.log(-2 * math.log(alpha)) + 1) / TIGHTEST
-
-
-def _log_beta(one: float, other: float) -> float:
-    return math.lgamma(one) + math.lgamma(other) - math.lgamma(one + other)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, false_discovery_control, ttest_1samp
 
-from rlhf.learning.stats.multiplicity import benjamini_hochberg, chain, holm, mcnemar_exact, paired_test, shrunk
+from rlhf.learning.stats.multiplicity import benjamini_hochberg, chain, holm, paired_test, shrunk
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 unit_scores = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=1, max_size=60)
@@ -89,12 +89,6 @@ def test_the_p_value_of_a_paired_test_is_uniform_at_few_prompts() -> None:
     random = np.random.default_rng(0)
     found = [paired_test(row) for row in random.random((1_000, 20))]
     assert np.mean(np.asarray(found) <= 0.05) == pytest.approx(0.05, abs=0.02)  # Monte Carlo error 0.007
-
-
-@pytest.mark.parametrize(("wins", "losses"), [(0, 0), (5, 0), (9, 3), (3, 9), (40, 41)])
-def test_mcnemar_is_the_binomial_test_of_the_decided(wins: int, losses: int) -> None:
-    expected = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
-    assert mcnemar_exact(wins, losses) == pytest.approx(expected)
 
 
 def test_a_chain_says_better_worse_or_open() -> None:
