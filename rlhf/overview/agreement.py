@@ -1,15 +1,27 @@
-"""Judges against people: what a judge's probabilities are worth, and whom it names where people name another."""
+"""Judges against people, and against themselves: how often they agree, and what their probabilities are worth."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from rlhf.figures import COUNT, PERCENT, Column, Figure, shown
+from rlhf.figures import COUNT, NUMBER, PERCENT, TEXT, Column, Figure, shown
 from rlhf.overview.document import Document, Piece
 from rlhf.overview.links import Links
 
 OUTCOMES = ("win", "tie", "loss")
+AGREEMENT = (
+    Column("judge", "Judge", is_heading=True),
+    Column("agreement", "Agrees with people", PERCENT, is_link=True),
+    Column("low", "Low", PERCENT),
+    Column("high", "High", PERCENT),
+    Column("kappa", "Kappa", NUMBER),
+    Column("kappa_low", "Low", NUMBER),
+    Column("kappa_high", "High", NUMBER),
+    Column("num_pairs", "Pairs", COUNT),
+    Column("ceiling", "People with each other", PERCENT),
+    Column("position", "Order of the answers", TEXT),
+)
 BINS = (
     Column("judge", "Judge", is_heading=True),
     Column("mean", "Says of the likelier side", PERCENT),
@@ -25,6 +37,42 @@ CONFUSION = (
     Column("num", "Prompts", COUNT, is_link=True),
 )
 NEEDS = "needs prompts that people and another judge have both judged: open a compare task for the held-out prompts."
+
+
+def table(document: Document, links: Links) -> Figure:
+    """Every judge on the pairs that people judged too."""
+    ceiling = (document.content.get("ceiling") or {}).get("agreement")
+    rows = []
+    for judge in document.judges.values():
+        found = document.of_judge("agreement", judge["id"])
+        said = position(document, judge)
+        if found is None and not said:
+            continue
+        numbers = {column.key: (found or {}).get(column.key) for column in AGREEMENT[1:-2]}
+        beside = {"ceiling": ceiling if found else None, "position": said}
+        rows.append({"judge": judge["name"], **numbers, **beside, "href": _pairs_of(document, links, judge["id"])})
+    return Figure(
+        key="agreement",
+        title="How often judges agree with people",
+        conclusion="Kappa is what is left of it after chance; people with each other are as far as a judge can come.",
+        columns=AGREEMENT,
+        rows=rows,
+        needs="How often judges agree with people " + NEEDS,
+        csv_url=links.csv(figure="agreement"),
+        is_chart=False,
+    )
+
+
+def position(document: Document, judge: Piece) -> str:
+    """Whether the order in which the answers stand decides, in words."""
+    found = document.of_judge("positions", judge["id"])
+    if found is None:
+        return "" if judge["kind"] == "people" else "scores each answer alone" if not judge["both_orders"] else ""
+    leaning = "first" if found["num_first"] > found["num_second"] else "second"
+    same = f"same winner in both orders: {shown(found['consistency'], PERCENT)}"
+    if found["p"] is not None and found["p"] < 0.05:
+        return f"{same}; leans to the {leaning} answer (p {shown(found['p'], 'probability')})"
+    return f"{same}; no lean found"
 
 
 def reliability(document: Document, links: Links) -> Figure:

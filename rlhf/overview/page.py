@@ -32,6 +32,7 @@ FIGURES: dict[str, Callable[[Choice], Figure]] = {
     "slices": lambda chosen: slices.by_category(chosen.document, chosen.links, chosen.evaluation, chosen.judge),
     "controls": lambda chosen: slices.controlled(chosen.document, chosen.links, chosen.judge),
     "regressions": lambda chosen: regressions.figure(chosen.document, chosen.links, chosen.prompt_texts),
+    "agreement": lambda chosen: agreement.table(chosen.document, chosen.links),
     "reliability": lambda chosen: agreement.reliability(chosen.document, chosen.links),
     "confusion": lambda chosen: agreement.confusion(chosen.document, chosen.links),
 }

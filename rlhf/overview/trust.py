@@ -22,12 +22,7 @@ JUDGES = (
     Column("calibrated_low", "Low", PERCENT),
     Column("calibrated_high", "High", PERCENT),
     Column("num_human", "People judged", COUNT),
-    Column("agreement", "Agrees with people", PERCENT),
-    Column("agreement_low", "Low", PERCENT),
-    Column("agreement_high", "High", PERCENT),
-    Column("ceiling", "People with each other", PERCENT),
     Column("kind", "Kind"),
-    Column("position", "Order of the answers", TEXT),
 )
 
 
@@ -123,22 +118,9 @@ def flags(document: Document, cell: Piece) -> list[str]:
     return said + ([f"same family as {' and '.join(kin)}"] if kin else [])
 
 
-def position(document: Document, judge: Piece) -> str:
-    """Whether the order in which the answers stand decides, in words."""
-    found = document.of_judge("positions", judge["id"])
-    if found is None:
-        return "" if judge["kind"] == "people" else "scores each answer alone" if not judge["both_orders"] else ""
-    leaning = "first" if found["num_first"] > found["num_second"] else "second"
-    same = f"same winner in both orders: {shown(found['consistency'], PERCENT)}"
-    if found["p"] is not None and found["p"] < 0.05:
-        return f"{same}; leans to the {leaning} answer (p {shown(found['p'], 'probability')})"
-    return f"{same}; no lean found"
-
-
 def _judge(document: Document, links: Links, cell: Piece) -> dict[str, Any]:
     judge = document.judges[cell["judge"]]
     calibrated = next(iter(document.of_evaluation("calibrated", cell["evaluation"], judge["id"])), {})
-    agreement = document.of_judge("agreement", judge["id"]) or {}
     prompts = cell["num_prompts"]
     return {
         "judge": judge["name"],
@@ -149,11 +131,6 @@ def _judge(document: Document, links: Links, cell: Piece) -> dict[str, Any]:
         "calibrated_low": calibrated.get("low"),
         "calibrated_high": calibrated.get("high"),
         "num_human": calibrated.get("num_human"),
-        "agreement": agreement.get("agreement"),
-        "agreement_low": agreement.get("low"),
-        "agreement_high": agreement.get("high"),
-        "ceiling": (document.content.get("ceiling") or {}).get("agreement") if agreement else None,
-        "position": position(document, judge),
         "flags": "; ".join(flags(document, cell)),
         "href": links.cell(cell),
     }

@@ -14,9 +14,14 @@ export function timeline({ rows, versions, panels, against, live = [] }, { width
   const judged = versions.filter((name) => rows.some((row) => row.version === name));
   const domain = [...judged, ...new Set(live.map((row) => row.version).filter((name) => !judged.includes(name)))];
   const kinds = panels.map((panel) => panel.kind);
-  const isBeside = width / kinds.length >= 300;
-  const facet = isBeside ? "fx" : "fy";
-  const across = isBeside ? width / kinds.length : width;
+  // As many panels side by side as there is room for, and rows as full as each other.
+  const numRows = Math.ceil(kinds.length / Math.max(1, Math.floor(width / 300)));
+  const numColumns = Math.ceil(kinds.length / numRows);
+  const facet = {
+    fx: (row) => kinds.indexOf(row.kind) % numColumns,
+    fy: (row) => Math.floor(kinds.indexOf(row.kind) / numColumns),
+  };
+  const across = width / numColumns;
   const every = Math.ceil(domain.length / Math.max(2, (across - 60) / 34));
   const marks = [Plot.ruleY([0.5], { stroke: "var(--line-strong)", strokeDasharray: "3 3" }), Plot.frame({ stroke: "var(--line)" })];
   const lines = [];
@@ -25,7 +30,7 @@ export function timeline({ rows, versions, panels, against, live = [] }, { width
     const { stroke, dash, symbol, sign } = STYLES[place];
     const dx = (place - 0.5) * Math.min(12, across / domain.length / 2.5);
     const line = rows.filter((row) => row.against === name);
-    const at = { x: "version", dx, [facet]: "kind" };
+    const at = { x: "version", dx, ...facet };
     const settled = line.filter((row) => !row.trained_on_judge);
     const own = line.filter((row) => row.trained_on_judge);
     lines.push(
@@ -37,13 +42,14 @@ export function timeline({ rows, versions, panels, against, live = [] }, { width
       Plot.dot(settled, { ...at, y: "win_rate", fill: stroke, stroke: "var(--surface)", symbol, r: 5, href: "href", ariaLabel: title, title }),
       // Hollow where the judge was the training reward: it is no witness.
       Plot.dot(own, { ...at, y: "win_rate", fill: "var(--surface)", stroke, strokeWidth: 1.5, symbol, r: 5, href: "href", ariaLabel: title, title }),
-      Plot.text(kinds, { [facet]: (kind) => kind, frameAnchor: "bottom-left", dx: 8, dy: -22 + place * 15, text: () => `${sign} against ${name}`, fill: stroke, fontSize: 11 }),
+      Plot.text(panels, { ...facet, frameAnchor: "bottom-left", dx: 8, dy: -22 + place * 15, text: () => `${sign} against ${name}`, fill: stroke, fontSize: 11 }),
     );
   });
-  marks.push(...lines, ...dots, Plot.text(panels, { [facet]: "kind", frameAnchor: "top-left", dx: 8, dy: 8, text: "label", fontWeight: 600, fontSize: 12, fill: "var(--ink)" }));
+  marks.push(...lines, ...dots, Plot.text(panels, { ...facet, frameAnchor: "top-left", dx: 8, dy: 8, text: "label", fontWeight: 600, fontSize: 12, fill: "var(--ink)" }));
   return Plot.plot({
-    ariaLabel: label, width, height: isBeside ? 300 : 40 + 220 * kinds.length, marginLeft: 48, marginRight: 12, marginTop: 12, marginBottom: 28,
-    [facet]: { domain: kinds, axis: null, padding: isBeside ? 0.04 : 0.1 },
+    ariaLabel: label, width, height: numRows === 1 ? 300 : 40 + 220 * numRows, marginLeft: 48, marginRight: 12, marginTop: 12, marginBottom: 28,
+    fx: { axis: null, padding: 0.04 },
+    fy: { axis: null, padding: 0.1 },
     x: { type: "point", domain, label: null, padding: 0.5, ticks: domain.filter((_, place) => place % every === 0), tickSize: 3 },
     y: { domain: [0, 1], label: null, tickFormat: percent, grid: true, ticks: 5 },
     marks,

@@ -128,6 +128,7 @@ def _agreement(by: int) -> Document:
     bins = [{"low": 0.38 + n / 10, "high": 0.58 + n / 10, "mean": 0.5 + n / 10, "rate": 0.48 + n / 10, "num": 10 + n}
             for n in range(5)]  # fmt: skip
     return {"judge": by, "num_pairs": 60, "agreement": 0.7, "agreement_without_ties": 0.75, "kappa": 0.44,
+            "kappa_low": 0.3, "kappa_high": 0.58,
             "confusion": [[25, 3, 5], [2, 1, 2], [6, 0, 16]], "low": 0.6, "high": 0.8, "bins": bins, "ece": 0.05,
             "brier": 0.19, "signs": {"same": 2, "num": 2}, "spearman": None}  # fmt: skip
 

@@ -165,7 +165,14 @@ def test_flags_say_who_was_trained_on_the_judge_and_who_is_of_its_family():
     assert rows["reward model rm1"]["flags"] == "reward that v1 was trained on"
     assert rows["gpt-4"]["flags"] == "same family as v1"
     assert rows["people"]["flags"] == ""
+
+
+def test_judges_stand_beside_people_and_beside_themselves():
+    rows = {row["judge"]: row for row in FIGURES["agreement"](shown_of(documents.full(2))).rows}
+    assert set(rows) == {"reward model rm1", "gpt-4"}
+    assert rows["gpt-4"]["position"] == "same winner in both orders: 90\N{NO-BREAK SPACE}%; no lean found"
     assert rows["reward model rm1"]["position"] == "scores each answer alone"
+    assert (rows["gpt-4"]["agreement"], rows["gpt-4"]["kappa"], rows["gpt-4"]["ceiling"]) == (0.7, 0.44, 0.72)
 
 
 def test_pieces_may_be_missing():
@@ -186,7 +193,7 @@ TABLE = re.compile(r'<div class="figure"[^>]* id="(?P<key>[a-z]+)".*?<tbody>(?P<
 
 
 @pytest.mark.parametrize(
-    "figure", ["timeline", "forest", "gaps", "matrix", "slices", "controls", "judges", "confusion"]
+    "figure", ["timeline", "forest", "gaps", "matrix", "slices", "controls", "judges", "agreement", "confusion"]
 )
 def test_the_csv_is_the_table_is_what_the_chart_draws(figure, client, stored, researcher):
     client.force_login(researcher)
