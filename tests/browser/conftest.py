@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Route, sync_playwright
 
 from tests import services
 
@@ -53,7 +53,7 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def servers(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
     folder = tmp_path_factory.mktemp("var")
     shutil.copy(migrated_sqlite, folder)
@@ -100,6 +100,22 @@ def follow(link: Locator) -> None:
     """Click, and wait for the page behind it: a click alone ends before the old page has gone."""
     with link.page.expect_navigation():
         link.click()
+
+
+def hold(page: Page, url: str) -> list[Route]:
+    """The next request there waits, in this list, until it is continued."""
+    held: list[Route] = []
+    page.route(url, lambda route: held.append(route), times=1)
+    return held
+
+
+def caught(page: Page, held: list[Route]) -> Route:
+    """What `hold` holds: it may come a moment after the page has moved on."""
+    for _ in range(TIMEOUT_MS // 20):
+        if held:
+            return held[0]
+        page.wait_for_timeout(20)
+    raise AssertionError("expected a request to hold, none came")
 
 
 class Visitor:

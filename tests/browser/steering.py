@@ -26,7 +26,7 @@ LOOP: dict[str, Any] = {
 
 
 def main(slug: str) -> dict[str, Any]:
-    project = world.project(slug=slug, name="Kind answers")
+    project = world.project(slug=slug, name=f"Kind answers: {slug}")
     project.base_model, project.loop = str(_model(settings.VAR / "base-model")), LOOP
     project.save(update_fields=["base_model", "loop"])
     asked = [question(i)[0]["content"] for i in range(NUM_DEMONSTRATIONS)]

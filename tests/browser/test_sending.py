@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests import services
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, caught, hold
 
 pytestmark = pytest.mark.browser
 
@@ -62,14 +62,13 @@ def expect_next(page: Page, before: str) -> None:
 
 def test_the_next_task_is_painted_before_the_reply_arrives(labeler: Visitor, world: World) -> None:
     page = begin(labeler, world, "ahead")
-    first, held = task(page), []
-    page.route("**/submit", lambda route: held.append(route), times=1)
+    first, held = task(page), hold(page, "**/submit")
     write(page, NOTE)
     expect_next(page, first)
-    assert len(held) == 1  # nothing was answered yet
+    submitted = caught(page, held)  # nothing was answered yet
     write(page, "Begun while", submit=False)
     with page.expect_response("**/draft"):  # a draft of a task that is not ours yet waits for the reply
-        held[0].continue_()
+        submitted.continue_()
     expect(page.locator("#draft-state")).to_have_text("Draft saved")
     expect(page.locator("#pace")).to_contain_text("1 done today")
     expect(page.locator("#answer")).to_have_value("Begun while")
@@ -171,14 +170,14 @@ def test_a_painted_task_that_went_to_somebody_else_is_replaced_and_its_text_kept
     labeler: Visitor, world: World
 ) -> None:
     page = begin(labeler, world, "gone")
-    first, held = task(page), []
-    page.route("**/submit", lambda route: held.append(route), times=1)
+    first, held = task(page), hold(page, "**/submit")
     write(page, NOTE)
     expect_next(page, first)
+    submitted = caught(page, held)
     second = task(page)
     write(page, OTHER, submit=False)
     world("take_away", "gone", module="kinds")
-    held[0].continue_()
+    submitted.continue_()
     expect(page.get_by_role("alert")).to_contain_text(OTHER)
     expect(page.locator("#workspace")).not_to_have_attribute("data-assignment", second)
     page.get_by_role("button", name="Go on").click()

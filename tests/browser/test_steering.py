@@ -61,7 +61,7 @@ def import_prompts(admin: Visitor) -> None:
         expect(page.get_by_role("link", name="Import from JSONL or CSV")).to_have_count(1)
     page.get_by_role("link", name="Import from JSONL or CSV").click()
     page.set_viewport_size(wide)
-    page.get_by_label("Project").select_option(label="Kind answers")
+    page.get_by_label("Project").select_option(label="Kind answers: steered")
     page.locator("input[type=file]").set_input_files(
         {"name": "p.jsonl", "mimeType": "text/plain", "buffer": FILE.encode()}
     )

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests import services
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, caught, hold
 
 pytestmark = pytest.mark.browser
 
@@ -97,18 +97,16 @@ def test_a_text_too_large_for_a_closing_page_is_there_again(labeler: Visitor) ->
 
 def test_a_draft_that_arrives_after_its_submit_loses(labeler: Visitor, world: Callable[..., dict[str, Any]]) -> None:
     page = begin(labeler, "late")
-    held: list[Route] = []
-    page.route("**/draft", lambda route: held.append(route), times=1)
-    with page.expect_request("**/draft"):
-        page.locator("#answer").fill("An early state.")
-    page.wait_for_timeout(200)
-    body = held[0].request.post_data_json
+    held = hold(page, "**/draft")
+    page.locator("#answer").fill("An early state.")
+    early = caught(page, held)
+    body = early.request.post_data_json
     page.evaluate("localStorage.clear()")
     other = begin(labeler, "late", labeler.new_page())
     other.locator("#answer").fill("The answer.")
     other.keyboard.press("Control+Enter")
     expect(other.locator("#answer")).to_have_value("")
-    held[0].continue_()
+    early.continue_()
     page.wait_for_timeout(300)
     stored = world("submissions", "late")
     assert body["draft"]["text"] == "An early state."

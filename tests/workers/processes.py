@@ -62,7 +62,7 @@ def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 120.
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain for {what}"
-        time.sleep(0.01)
+        time.sleep(0.05)  # dear: most conditions read /proc
 
 
 class Command:
