@@ -98,4 +98,5 @@ def _conclusion(document: Document, rows: list[dict[str, Any]]) -> str:
                 f"{label[:1].upper()}{label[1:]}: better in {better} of {len(steps)} steps, "
                 f"last {last['version']} with {shown(last['win_rate'], PERCENT)}"
             )
-    return f"{'. '.join(parts)}. Bars are 95 % intervals clustered by prompt, ties and unsettled prompts count half."
+    bars = "Bars are 95\N{NO-BREAK SPACE}% intervals clustered by prompt, ties and unsettled prompts count half."
+    return f"{'. '.join(parts)}. {bars}"

@@ -45,11 +45,11 @@ export function timeline({ rows, versions, panels, against, live = [] }, { width
       Plot.text(panels, { ...facet, frameAnchor: "bottom-left", dx: 8, dy: -22 + place * 15, text: () => `${sign} against ${name}`, fill: stroke, fontSize: 11 }),
     );
   });
-  marks.push(...lines, ...dots, Plot.text(panels, { ...facet, frameAnchor: "top-left", dx: 8, dy: 8, text: "label", fontWeight: 600, fontSize: 12, fill: "var(--ink)" }));
+  marks.push(...lines, ...dots, Plot.text(panels, { ...facet, frameAnchor: "top-left", dy: -6, lineAnchor: "bottom", text: "label", fontWeight: 600, fontSize: 12, fill: "var(--ink)" }));
   return Plot.plot({
-    ariaLabel: label, width, height: numRows === 1 ? 300 : 40 + 220 * numRows, marginLeft: 48, marginRight: 12, marginTop: 12, marginBottom: 28,
+    ariaLabel: label, width, height: numRows === 1 ? 300 : 40 + 240 * numRows, marginLeft: 48, marginRight: 12, marginTop: 24, marginBottom: 28,
     fx: { axis: null, padding: 0.04 },
-    fy: { axis: null, padding: 0.1 },
+    fy: { axis: null, padding: 0.16 },
     x: { type: "point", domain, label: null, padding: 0.5, ticks: domain.filter((_, place) => place % every === 0), tickSize: 3 },
     y: { domain: [0, 1], label: null, tickFormat: percent, grid: true, ticks: 5 },
     marks,
