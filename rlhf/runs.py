@@ -161,7 +161,7 @@ def models(*, run: Run) -> dict[str, ModelVersion]:
     """The versions behind the model fields of the kind's configuration."""
     given = {
         field: next((version for name in names if (version := getattr(run, name)) is not None), None)
-        for field, names in MODELS[run.kind].items()
+        for field, names in MODELS.get(run.kind, {}).items()  # an import is never checked, but shown
     }
     return {field: version for field, version in given.items() if version is not None}
 
@@ -287,6 +287,8 @@ def request_cancel(*, run: Run, now: datetime) -> Run:
 
 def retry(*, run: Run) -> Run:
     """Queue a failed or cancelled run again, with as many attempts as a new one. Raises NotRetryable."""
+    if run.kind == Run.Kind.IMPORT:
+        raise NotRetryable(f"run {run.pk} is an import: expected its file to be sent again, no worker has it")
     queued = Run.objects.filter(pk=run.pk, state__in=(Run.State.FAILED, Run.State.CANCELLED)).update(
         state=Run.State.QUEUED,
         max_attempts=F("attempt") + ATTEMPTS,

@@ -9,6 +9,7 @@ from rlhf.overview.document import Document, Piece
 from rlhf.overview.links import Links
 
 FEWEST = 20  # prompts of a slice that is shown
+FEWEST_LONGER = 0.05  # share of prompts with the usually shorter side longer, below which equal length is extrapolated
 SLICES = (
     Column("category", "Category", is_heading=True),
     Column("win_rate", "Win rate", PERCENT, is_link=True),
@@ -33,6 +34,7 @@ CONTROLS = (
     Column("style_low", "Low", PERCENT),
     Column("style_high", "High", PERCENT),
     Column("length_ratio", "Length to the other's", PERCENT),
+    Column("overlap", "Shorter side longer", PERCENT),
     Column("differs", "Differs by over 10 points", FLAG),
 )
 
@@ -64,21 +66,28 @@ def controlled(document: Document, links: Links, judge: Piece) -> Figure:
         cell = document.cells.get((candidate["id"], baseline["id"], judge["id"]))
         found = document.of_evaluation("controls", cell["evaluation"], judge["id"]) if cell else []
         rows += [_control(document, links, cell, row) for row in found if cell]
-    differing = [row["version"] for row in rows if row["differs"]]
     return Figure(
         key="controls",
         title=f"Without length and style, by {judge['name']}",
-        conclusion=(
-            f"Raw and length-controlled differ by more than 10 points for {', '.join(differing)}: length explains much."
-            if differing
-            else "No version's win rate moves by more than 10 points when answers count as equally long."
-        ),
+        conclusion=_explained(rows),
         columns=CONTROLS,
         rows=rows,
         options={"versions": [row["version"] for row in rows]},
         needs=f"Length and style need more prompts judged by {judge['name']}, with answers that differ in length.",
         csv_url=links.csv(figure="controls", judge=judge["id"]),
     )
+
+
+def _explained(rows: list[dict[str, Any]]) -> str:
+    differing = [row["version"] for row in rows if row["differs"]]
+    said = "No version's win rate moves by more than 10 points when answers count as equally long."
+    if differing:
+        names = ", ".join(differing)
+        said = f"Raw and length-controlled differ by more than 10 points for {names}: length explains much."
+    guessed = [row["version"] for row in rows if row["overlap"] is not None and row["overlap"] < FEWEST_LONGER]
+    if guessed:
+        said += f" For {', '.join(guessed)} equal length is extrapolated: one side is longer on nearly every prompt."
+    return said
 
 
 def _pair(document: Document, evaluation: Piece) -> str:

@@ -86,7 +86,10 @@ def judges(document: Document, links: Links, evaluation: Piece) -> Figure:
     return Figure(
         key="judges",
         title=f"Judges of {names}",
-        conclusion="Each judge's own win rate; beside it the one calibrated by people's verdicts (PPI++).",
+        conclusion=(
+            "Each judge's own win rate; beside it the one calibrated by people's verdicts (PPI++). That holds where "
+            "the prompts that people judged are a random part of the judge's."
+        ),
         columns=JUDGES,
         rows=[_judge(document, links, cell) for cell in cells],
         needs="No judge has compared these two versions.",

@@ -7,7 +7,7 @@ import uuid
 import pytest
 from django.test import Client
 
-from annotate import protocols, submissions
+from annotate import figures, protocols, submissions
 from annotate.models import Assignment, LabelerProfile, Qualification, Task
 from rlhf.access import Access
 from rlhf.models import Project, Role
@@ -80,6 +80,16 @@ def test_a_number_leads_to_the_answers_behind_it(
 def test_every_filter_answers(client: Client, project: Project, disputed: Task, ada: Access, boss: Access, show: str):
     client.force_login(boss.user)
     assert client.get(f"/p/letters/labelers/{ada.user.pk}/", {"show": show, "below": "12x"}).status_code == 200
+
+
+def test_answers_that_no_figure_counts_are_listed_too(
+    client: Client, project: Project, disputed: Task, ada: Access, boss: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a qualification, and those beyond the newest."""
+    monkeypatch.setattr(figures, "NEWEST_OF_ONE", 0)
+    client.force_login(boss.user)
+    page = client.get(f"/p/letters/labelers/{ada.user.pk}/")
+    assert page.status_code == 200 and f"/p/letters/adjudication/{disputed.pk}/" in page.content.decode()
 
 
 def test_a_manager_pauses_and_lets_go_on_from_the_page(

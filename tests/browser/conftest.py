@@ -53,12 +53,18 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="session")
-def servers(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
-    folder = tmp_path_factory.mktemp("var")
+@contextlib.contextmanager
+def one_server(migrated_sqlite: Path, folder: Path) -> Iterator[services.Servers]:
+    """Over SQLite, with people and no project."""
     shutil.copy(migrated_sqlite, folder)
     with services.servers(num=1, database_url="", var=folder) as running:
         running.run("-m", "tests.browser", "world", "people")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def servers(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
+    with one_server(migrated_sqlite, tmp_path_factory.mktemp("var")) as running:
         yield running
 
 

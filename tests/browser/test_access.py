@@ -106,7 +106,7 @@ def states_of_a_reviewer(person: Visitor, rooms: dict[str, str]) -> Iterator[tup
     """What the manager sees of the labelers and their answers."""
     page = person.go("/login")
     sign_in(page, "admin")
-    for name in ("compared", "paused"):
+    for name in ("compared", "paused", "qualifying"):
         yield f"labelers-{name}", person.go(f"/p/{rooms[name]}/labelers/")
         follow(page.get_by_role("main").get_by_role("link", name="labeler").first)
         yield f"labeler-{name}", page

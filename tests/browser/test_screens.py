@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import services
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, one_server
 
 pytestmark = pytest.mark.browser
 
@@ -34,6 +34,13 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = Path(given) if given else tmp_path_factory.mktemp("screens")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="module")
+def servers(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Servers]:
+    """Of its own: the projects of other tests would be walked through too."""
+    with one_server(migrated_sqlite, tmp_path_factory.mktemp("var")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

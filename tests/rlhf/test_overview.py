@@ -175,6 +175,15 @@ def test_judges_stand_beside_people_and_beside_themselves():
     assert (rows["gpt-4"]["agreement"], rows["gpt-4"]["kappa"], rows["gpt-4"]["ceiling"]) == (0.7, 0.44, 0.72)
 
 
+@pytest.mark.parametrize(("overlap", "is_said"), [(0.02, True), (0.3, False), (None, False)])
+def test_where_one_side_is_nearly_always_longer_equal_length_is_said_to_be_extrapolated(overlap, is_said):
+    content = documents.full(2)
+    for row in content["controls"]:
+        row["overlap"] = overlap
+    conclusion = FIGURES["controls"](shown_of(content)).conclusion
+    assert ("For v1 equal length is extrapolated" in conclusion) == is_said
+
+
 def test_pieces_may_be_missing():
     content = document(versions=[V0, V1], judges=[PEOPLE], cells=[cell(1, 2, 1, 1)])
     bare = {key: content[key] for key in ("versions", "judges", "cells")}

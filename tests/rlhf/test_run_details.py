@@ -56,6 +56,13 @@ def test_a_configuration_that_is_no_longer_valid_is_shown_as_it_is_stored(projec
     assert configurations.settings(run=run(project, "freeze")) == []
 
 
+@pytest.mark.parametrize("kind", Run.Kind.values)
+def test_a_run_of_every_kind_has_a_page(client, project, researcher, kind):
+    client.force_login(researcher)
+    row = run(project, kind, policy=version(project, "v0", 0))
+    assert client.get(reverse("run", args=["tulip", row.pk])).status_code == 200
+
+
 def test_the_page_shows_answers_machine_lineage_and_settings(client, chain, researcher):
     _, ppo = chain
     prompt = prompts(ppo.project, 1)[0]

@@ -39,6 +39,14 @@ def test_cancel_and_retry_from_the_page(client, project, manager):
     assert "expected a failed or cancelled run" in page
 
 
+def test_an_import_is_not_retried_for_no_worker_has_its_file(client, project, manager):
+    client.force_login(manager)
+    cut = run(project, "import", state=Run.State.FAILED)
+    page = client.post(reverse("retry-run", args=["tulip", cut.pk]), follow=True).content.decode()
+    cut.refresh_from_db()
+    assert cut.state == Run.State.FAILED and "expected its file to be sent again" in page
+
+
 def test_a_failed_step_of_the_loop_is_named_on_the_dashboard(client, project, researcher):
     run(project, "sample", Run.State.FAILED, purpose="ranking", error="found no model, expected one")
     run(project, "sample", Run.State.FAILED, purpose="try", error="found no patience")
