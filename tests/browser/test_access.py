@@ -47,7 +47,7 @@ ENGLISH_TEXTS = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def rooms(servers: services.Servers) -> dict[str, str]:
     return json.loads(servers.run("-m", "tests.browser", "rooms").splitlines()[-1])
 

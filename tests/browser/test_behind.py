@@ -17,7 +17,7 @@ from tests.browser.conftest import Visitor, follow
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def slug(servers: services.Servers) -> str:
     servers.run("-m", "tests.browser", "world", "numbers", "behind")
     return "behind"

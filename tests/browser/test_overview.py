@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 CHARTS = ("timeline", "forest", "matrix", "slices", "controls", "reliability", "confusion")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def slug(servers: services.Servers) -> str:
     servers.run("-m", "tests.browser", "world", "research", "overview")
     return "overview"

@@ -23,7 +23,7 @@ NAMES = re.compile(
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def slug(servers: services.Servers) -> str:
     servers.run("-m", "tests.browser", "world", "research", "card")
     return "card"

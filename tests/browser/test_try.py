@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 PROMPT = "My neighbour watered my plants for three weeks. Write her a short thank-you note; she hates fuss."
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def slug(servers: services.Servers) -> str:
     servers.run("-m", "tests.browser", "world", "research", "talk")
     return "talk"
