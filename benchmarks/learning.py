@@ -11,7 +11,7 @@ Ratios are the peer's seconds over ours, of processor time and of the clock (wit
 the one to read): sums over the turns of all seeds. Quality counts as equal where the 95 % interval of the paired
 difference over the seeds holds 0. The peer has our threads, precision and optimiser, tokens instead of text, rows
 in random order as we have them (sorted by length it pads less and learns less), and the faster of the two attentions
-that a processor has, found anew for every line.
+that a processor has, found anew for every line. A step is a step on both sides: no samples of a checkpoint in ours.
 
 Peers live in environments of their own under HONE_VAR, made when missing (HONE_TRL_PYTHON, HONE_TRL_PPO_PYTHON name
 existing ones). Every line is printed and written when it is done. With a GPU at hand `python -m

@@ -37,6 +37,7 @@ def engine(job: Job) -> Job:
         "num_threads": job["num_threads"],
         "precision": job["precision"],
         "checkpoint_every": 0,
+        "num_checkpoint_samples": 0,  # they come with the last step
         "log_every": 1,
     }
 

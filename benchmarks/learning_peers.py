@@ -249,18 +249,19 @@ def run_sample(job: Job, folder: Path, clock: Clock) -> Job:
             longest = max(len(ids) for ids in some)
             ids = torch.tensor([[0] * (longest - len(row)) + row for row in some], device=job["device"])
             mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in some], device=job["device"])
-            written = model.generate(
-                ids,
-                attention_mask=mask,
-                do_sample=True,
-                top_k=0,
-                top_p=1.0,
-                temperature=1.0,
-                max_new_tokens=job["max_new_tokens"],
-                num_return_sequences=job["num_samples"],
-                eos_token_id=stops,
-                pad_token_id=0,
-            )[:, longest:]
+            with torch.inference_mode():  # as we sample
+                written = model.generate(
+                    ids,
+                    attention_mask=mask,
+                    do_sample=True,
+                    top_k=0,
+                    top_p=1.0,
+                    temperature=1.0,
+                    max_new_tokens=job["max_new_tokens"],
+                    num_return_sequences=job["num_samples"],
+                    eos_token_id=stops,
+                    pad_token_id=0,
+                )[:, longest:]
             lengths += completion_lengths(written.cpu(), stops)
         clock.mark()
     mean = sum(lengths) / len(lengths)

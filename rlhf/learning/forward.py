@@ -103,7 +103,7 @@ def of_tokens(logits: Tensor, targets: Tensor, temperature: float, with_entropy:
     if not with_entropy:  # one fused kernel there and one back; gather and logsumexp take twice as long
         return -F.cross_entropy(logits, targets, reduction="none"), logits.new_zeros(0)
     normalised = logits.log_softmax(-1)
-    entropy = -(normalised.detach().exp() * normalised.detach()).sum(-1)
+    entropy = -normalised.detach().exp().mul_(normalised.detach()).sum(-1)  # in place: (N, V) is large
     return normalised.gather(-1, targets[:, None]).squeeze(-1), entropy
 
 

@@ -3,15 +3,16 @@ of the same prompt.
 
 Departures from the papers: the reference is the policy that the run starts from; a completion without end-of-text gets
 a fixed score, as in PPO; GRPO's loss is by default a mean over all tokens of an optimiser step (`loss_average`). Where
-an iteration is one optimiser step and its rewards don't need them, the old log-probabilities are those of the step's
-own forward: the ratio is 1 in any case, and a forward is saved.
+an iteration is one optimiser step, the old log-probabilities are those of the step's own forward: the ratio is 1 in any
+case, and a forward is saved. Rewards that hold the KL need them before the step; then their graph waits for it, unless
+that takes more memory than `micro_batch_size` allows.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -53,6 +54,8 @@ class Measured:
     entropies: Tensor
     reference_log_probabilities: Tensor
     by_update: bool  # the first two are still 0; the update's own forward fills them in
+    # Where the update needs no forward: log-probabilities with their graph, by the first row of their micro-batch.
+    kept: dict[int, Tensor] = field(default_factory=dict)
 
 
 def run(folder: Path, config: GRPOConfig) -> None:
@@ -124,8 +127,7 @@ def _iterate(
     passes = [minibatches(num_rollouts, config.minibatch_size, seed, first_epoch + e) for e in range(config.num_epochs)]
     partition = [part for rows in passes[0] for part in micro_batches(rollouts.batch, rows, config.micro_batch_size)]
     with loop.autocast(config.engine, device):
-        by_update = config.kl_in_loss and config.num_epochs == 1 and config.minibatch_size == num_rollouts
-        measured = measure(networks, rollouts, partition, config.temperature, by_update)
+        measured = measure(networks, rollouts, partition, config)
         scores = worth.score(networks.rewards, rollouts.batch, partition)
     scores = end_of_text_rule(scores, rollouts.finished, config.missing_eos_score)
     # 3. Advantages.
@@ -171,20 +173,22 @@ def _iterate(
 
 
 @torch.no_grad()
-def measure(
-    networks: Networks, rollouts: Rollouts, partition: list[list[int]], temperature: float, by_update: bool
-) -> Measured:
-    """Ask the reference, and unless `by_update` the policy, over the micro-batches of `partition`."""
+def measure(networks: Networks, rollouts: Rollouts, partition: list[list[int]], config: GRPOConfig) -> Measured:
+    """Ask the reference, and unless the update does, the policy, over the micro-batches of `partition`."""
     shape, device = rollouts.batch.completion_mask.shape, rollouts.finished.device
-    empty = torch.zeros(shape, device=device)
+    empty, temperature = torch.zeros(shape, device=device), config.temperature
+    by_update, keeps = _is_one_step(config) and config.kl_in_loss, keeps_graphs(networks, config)
     measured = Measured(empty, empty.clone(), empty.clone(), by_update)
     mine = distributed.share(partition)
     for rows, _ in mine:
         batch = take(rollouts.batch, rows)
         width = batch.completion_mask.shape[1]
         if not by_update:
-            found, entropies = completion_log_probabilities_and_entropy(networks.policy.model, batch, temperature)
-            measured.log_probabilities[rows, :width], measured.entropies[rows, :width] = found, entropies
+            with torch.set_grad_enabled(keeps):
+                found, entropies = completion_log_probabilities_and_entropy(networks.policy.model, batch, temperature)
+            measured.log_probabilities[rows, :width], measured.entropies[rows, :width] = found.detach(), entropies
+            if keeps:
+                measured.kept[rows[0]] = found
         with lora.start_of(networks.reference, networks.policy.model):
             of_reference = completion_log_probabilities(networks.reference, batch, temperature)
         measured.reference_log_probabilities[rows, :width] = of_reference
@@ -228,7 +232,22 @@ def _update(
     return metrics
 
 
+def _is_one_step(config: GRPOConfig) -> bool:
+    return config.num_epochs == 1 and config.minibatch_size == config.num_rollouts
+
+
+def keeps_graphs(networks: Networks, config: GRPOConfig) -> bool:
+    """Whether the policy is asked with gradients before the rewards are known. Weights in pieces want each backward
+    right behind its forward."""
+    fits = config.num_rollouts <= config.micro_batch_size
+    sharded = distributed.is_sharded(networks.policy.model)
+    return _is_one_step(config) and not config.kl_in_loss and fits and not sharded
+
+
 def _forward(policy: Policy, batch: Batch, part: list[int], measured: Measured, temperature: float) -> Tensor:
+    kept = measured.kept.pop(part[0], None)
+    if kept is not None:
+        return kept
     if not measured.by_update:
         return completion_log_probabilities(policy.model, batch, temperature)
     found, entropies = completion_log_probabilities_and_entropy(policy.model, batch, temperature)

@@ -50,7 +50,6 @@ class Sample:
     num_tokens: int | None = None  # as a server counted them; None: those of ids
 
 
-@torch.no_grad()
 def sample(
     policy: Policy,
     prompts: Sequence[Prompt],
@@ -75,7 +74,13 @@ def sample(
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i].ids), i))
     mine = order[distributed.rank() :: distributed.size()]
     places = [(i, j) for i in mine for j in range(num_samples)]
-    with distributed.whole(policy.model):  # by all processes together, those without a prompt too
+    # Inference mode: nothing here comes near a gradient, and a step is hundreds of small kernels that it makes cheaper
+    # to start. Weights in pieces are gathered into buffers that training goes on with: without gradients is all there.
+    sharded = distributed.is_sharded(policy.model)
+    with (
+        torch.no_grad() if sharded else torch.inference_mode(),
+        distributed.whole(policy.model),  # by all processes together, those without a prompt too
+    ):
         found = _draw(policy, prompts, places, temperature, max_new_tokens, seed, batch_size, on_batch)
     everyone = {place: one for part in distributed.gather(list(found.items())) for place, one in part}
     return [everyone[i, j] for i in range(len(prompts)) for j in range(num_samples)]

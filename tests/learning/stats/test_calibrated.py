@@ -27,6 +27,17 @@ def test_eight_units_by_hand() -> None:
     assert (found.judge_win_rate, found.human_win_rate, found.num_human, found.num_judged) == (0.5, 0.5, 4, 8)
 
 
+def test_the_authors_package_says_the_same() -> None:
+    """ppi-python 0.2.3: ppi_mean_pointestimate and ppi_mean_ci, lam=None. Its variances are over n, ours over n - 1."""
+    unit = np.arange(2_000)
+    human = (7 * unit % 11 < 6).astype(float)
+    judge = np.where(unit % 13 == 0, 1, np.where(unit % 5 == 0, 1 - human, human))
+    found = calibrated(judge, np.where(unit < 500, human, NAN))
+    assert found is not None
+    assert found.win_rate == pytest.approx(0.5445617294731151, abs=2e-6)
+    assert found.standard_error * math.sqrt(499 / 500) == pytest.approx(0.01948337624122082, rel=1e-4)
+
+
 def test_swapping_the_two_gives_one_minus_the_rate() -> None:
     judge, human = scores(np.random.default_rng(0), np.full(300, 0.6))
     human[40:] = NAN
