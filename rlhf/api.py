@@ -40,6 +40,10 @@ class BodyTooLarge(Refusal):
     status = 413
 
 
+class BadParameter(Refusal):
+    """A parameter of the query that is no number, or out of its range."""
+
+
 class InProject(GenericAPIView[Any]):
     """Rows of one project, for its researchers and managers."""
 
@@ -144,7 +148,7 @@ class RunMetrics(InProject):
         text = request.query_params.get("max_points", str(metrics.MAX_POINTS))
         max_points = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else 0
         if not 2 <= max_points <= 10_000:
-            raise runs.BadRun(f"max_points: expected a whole number from 2 to 10,000, found {text[:20]!r}")
+            raise BadParameter(f"max_points: expected a whole number from 2 to 10,000, found {text[:20]!r}")
         return Response({"attempt": run.attempt, "points": metrics.points(run=run, max_points=max_points)})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlhf.learning import configs
 from rlhf.models import Run
-from rlhf.runs import MODELS, OPTIONAL, models
+from rlhf.run_kinds import MODELS, OPTIONAL, models
 
 
 @dataclass(frozen=True)

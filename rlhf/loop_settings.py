@@ -12,7 +12,7 @@ from typing import Any
 from rlhf import judge_settings
 from rlhf.errors import Refusal
 from rlhf.learning import configs
-from rlhf.runs import MODELS
+from rlhf.run_kinds import MODELS
 
 STAGES = ("sft", "reward", "sample", "best_of_n", "ppo", "dpo", "grpo")
 POLICY_TRAININGS = ("best_of_n", "ppo", "dpo", "grpo")

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import transaction
 
-from rlhf import completions, evaluation_snapshots, evaluations, judges, runs, snapshots, versions
+from rlhf import completions, evaluation_snapshots, evaluations, judges, run_kinds, runs, snapshots, versions
 from rlhf.completions import NewCompletion
 from rlhf.evaluations import NewVerdict
 from rlhf.learning import tables
@@ -143,7 +143,7 @@ def _register(run: Run, output: str, path: str, weights_sha256: str, result: dic
         name=name,
         number=number,
         iteration=run.iteration,
-        parent=run.reward_model if output == "value" else runs.models(run=run)["model"],
+        parent=run.reward_model if output == "value" else run_kinds.models(run=run)["model"],
         path=path,
         weights_sha256=weights_sha256,
         metrics=result["metrics"] if output == "model" else {},

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db.models import Model, QuerySet
 
-from rlhf import completions, evaluations, runs, snapshots, versions
+from rlhf import completions, evaluations, run_kinds, runs, snapshots, versions
 from rlhf.learning import checkpoint, configs, journal, tables
 from rlhf.models import Completion, DatasetSnapshot, ModelVersion, Project, Prompt, Run
 from rlhf.runs import Claim
@@ -45,7 +45,7 @@ def prepare(*, run: Run, claim: Claim) -> Path:
     elif run.kind != Run.Kind.ESTIMATE:  # all others compute on a device
         config["engine"] = {"device": settings.DEVICE, **config.get("engine", {})}
     config = _with_endpoint(run, _with_paths(run.project, config))
-    paths = {field: versions.local_path(version=version) for field, version in runs.models(run=run).items()}
+    paths = {field: versions.local_path(version=version) for field, version in run_kinds.models(run=run).items()}
     try:
         checked = configs.from_dict(run.kind, {**config, **paths})
     except configs.ConfigError as error:

@@ -5,7 +5,7 @@ import json
 import pytest
 from rest_framework.test import APIClient
 
-from rlhf import evaluations, runs
+from rlhf import evaluations, run_kinds, runs
 from rlhf.models import Completion, ModelVersion, Prompt
 from rlhf.prompts import split_of
 from tests.rlhf.rows import prompts, version
@@ -154,5 +154,5 @@ def test_the_ladder(api, researcher, labeler, stranger):
 @pytest.mark.parametrize(("kind", "wanted"), [("answers", "sample"), ("answers", "sft"), ("endpoint", "dpo")])
 def test_no_run_is_asked_for_weights_that_are_not_here(project, now, kind, wanted):
     rival = version(project, "theirs", kind=kind)
-    with pytest.raises(runs.BadRun, match="theirs is no model"):
+    with pytest.raises(run_kinds.BadRun, match="theirs is no model"):
         runs.ask(project=project, kind=wanted, plan_key="x", policy=rival, now=now)

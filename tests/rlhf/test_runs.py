@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
-from rlhf import metrics, resources, runs
+from rlhf import metrics, resources, run_kinds, runs
 from rlhf.models import ModelVersion, Project, Run
 from rlhf.runs import Beat, Claim, Progress
 
@@ -61,7 +61,7 @@ def test_what_a_kind_cannot_run_is_refused(
     project: Project, base: ModelVersion, values: dict[str, object], message: str
 ) -> None:
     arguments: dict[str, object] = {"kind": "sft", "policy": base, **values}
-    with pytest.raises(runs.BadRun, match=message):
+    with pytest.raises(run_kinds.BadRun, match=message):
         runs.ask(project=project, plan_key="x", now=NOW, **arguments)  # type: ignore[arg-type]
     assert not Run.objects.exists()
 
