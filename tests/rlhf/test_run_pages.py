@@ -81,6 +81,15 @@ def test_alarms_stand_escaped_on_the_page_of_their_run_and_on_the_dashboard(clie
     assert "length drifts" not in client.get("/p/tulip/now").content.decode()
 
 
+def test_curves_that_have_not_begun_are_no_empty_box(client, project, researcher):
+    row = run(project, "ppo", Run.State.RUNNING)
+    client.force_login(researcher)
+    url = reverse("run", args=["tulip", row.pk])
+    assert "Nothing has been logged yet" in client.get(url).content.decode()
+    RunMetric.objects.create(run=row, attempt=row.attempt, step=1, values={"step": 1, "score": 0.1})
+    assert "Nothing has been logged yet" not in client.get(url).content.decode()
+
+
 @pytest.mark.parametrize("kind", ["dpo", "grpo"])
 def test_runs_of_every_way_to_train_show_curves_and_lineage(kind, client, project, researcher):
     made = version(project, "v1", 1, kind=kind)
