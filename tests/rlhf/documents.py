@@ -32,6 +32,10 @@ def judge(pk: int, name: str, kind: str, **asked: Any) -> Document:
     return {"id": pk, "name": name, "kind": kind, "num_verdicts": 200, **fields, **asked}
 
 
+V0, V1 = version(1, "v0", 0), version(2, "v1", 1)
+PEOPLE = judge(1, "people", "people")
+
+
 def document(*, versions: list[Document], judges: list[Document], cells: list[Document], **pieces: Any) -> Document:
     empty: Document = {
         "slices": [], "hidden_slices": 0, "chain": [], "rankings": [], "controls": [], "positions": [],

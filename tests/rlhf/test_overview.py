@@ -14,11 +14,8 @@ from rlhf.overview.document import Document
 from rlhf.overview.links import Links
 from rlhf.overview.page import FIGURES, choose, overview
 from tests.rlhf import documents
-from tests.rlhf.documents import cell, document, judge, version
+from tests.rlhf.documents import PEOPLE, V0, V1, cell, document, version
 from tests.rlhf.rows import run
-
-V0, V1 = version(1, "v0", 0), version(2, "v1", 1)
-PEOPLE = judge(1, "people", "people")
 
 
 def test_versions_are_in_numeric_order_and_rivals_last():

@@ -4,11 +4,10 @@ import pytest
 
 from rlhf.overview.document import Document
 from rlhf.overview.sentences import verdict
-from tests.rlhf.documents import cell, document, judge, version
+from tests.rlhf.documents import PEOPLE, V0, V1, cell, document, judge, version
 
 NOT_ENOUGH = "Not enough prompts to tell v1 from v0"
-V0, V1 = version(1, "v0", 0), version(2, "v1", 1)
-PEOPLE, REWARD = judge(1, "people", "people"), judge(2, "reward model rm1", "reward_model", trained=[2])
+REWARD = judge(2, "reward model rm1", "reward_model", trained=[2])
 
 
 def said(cells, judges=(PEOPLE, REWARD), **pieces):
